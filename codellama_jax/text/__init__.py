@@ -1,0 +1,23 @@
+"""Vocabulary, infilling formats, chat format: one place for each, for training and prompts."""
+
+from codellama_jax.text.chat import Message, chat_prompt, render_dialogue
+from codellama_jax.text.infilling import (
+    InfillFormat,
+    cut_document,
+    infill_prompt,
+    infill_sequence,
+    infilled_text,
+)
+from codellama_jax.text.vocabulary import Vocabulary
+
+__all__ = [
+    "InfillFormat",
+    "Message",
+    "Vocabulary",
+    "chat_prompt",
+    "cut_document",
+    "infill_prompt",
+    "infill_sequence",
+    "infilled_text",
+    "render_dialogue",
+]
