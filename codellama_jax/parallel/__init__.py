@@ -1,0 +1,22 @@
+"""Device meshes and the table from logical to mesh axes."""
+
+from codellama_jax.parallel.mesh import AXES, make_mesh
+from codellama_jax.parallel.rules import (
+    axis_rules,
+    constrain,
+    named_sharding,
+    partition_spec,
+    replicated,
+    tree_shardings,
+)
+
+__all__ = [
+    "AXES",
+    "axis_rules",
+    "constrain",
+    "make_mesh",
+    "named_sharding",
+    "partition_spec",
+    "replicated",
+    "tree_shardings",
+]

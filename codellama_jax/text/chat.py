@@ -74,7 +74,9 @@ def _pairs(messages: Sequence[Message]) -> tuple[list[tuple[str, str]], str | No
         turns[:2] = [("user", f"<<SYS>>\n{system}\n<</SYS>>\n\n{user}")]
     for n, (role, _) in enumerate(turns):
         if role != ("user", "assistant")[n % 2]:
-            raise UserError(f"message {n + 1} of a dialogue has role {role!r}: roles must alternate")
+            raise UserError(
+                f"message {n + 1} of a dialogue has role {role!r}: roles must alternate"
+            )
     texts = [content for _, content in turns]
     question = texts.pop() if len(texts) % 2 else None
     return list(zip(texts[::2], texts[1::2])), question

@@ -1,0 +1,144 @@
+"""From a record to the token sequence the model is trained on.
+
+A sequence begins with bos and ends with eos, or with EOT when it is infilled. A sequence of n + 1
+ids takes n positions of a row: position i reads id i and predicts id i + 1.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gin
+import numpy as np
+
+from codellama_jax.text import (
+    InfillFormat,
+    Vocabulary,
+    cut_document,
+    infill_sequence,
+    render_dialogue,
+)
+
+Record = Mapping[str, Any]
+
+
+class DocumentKey(NamedTuple):
+    """Names one visit of one document; all of its random choices follow from it."""
+
+    seed: int
+    task: str
+    epoch: int
+    document: int
+
+    def generator(self) -> np.random.Generator:
+        """A counter-based generator of this visit's own."""
+        digest = hashlib.blake2b("/".join(map(str, self)).encode(), digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+class Sequence(NamedTuple):
+    """ids int32 (n + 1,); in_loss bool (n + 1,), whether predicting the id counts."""
+
+    ids: np.ndarray
+    in_loss: np.ndarray
+
+
+class Encoder(Protocol):
+    """One way to make sequences of records."""
+
+    vocabulary: Vocabulary
+
+    def plan(self, tokens: int, row_length: int) -> int:
+        """Positions set aside in a row for a document of so many plain tokens."""
+
+    def encode(self, record: Record, row_length: int | None = None) -> Sequence:
+        """The sequence whose slices stand in rows when the document is cut."""
+
+    def encode_whole(self, record: Record, key: DocumentKey, positions: int | None) -> Sequence:
+        """The sequence of a document that stands whole in a row with so many positions free."""
+
+
+class LeftToRight:
+    """bos text eos."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+
+    def plan(self, tokens: int, row_length: int) -> int:
+        return tokens + 1
+
+    def encode(self, record: Record, row_length: int | None = None) -> Sequence:
+        v = self.vocabulary
+        return _all_in_loss([v.bos_id, *v.encode(record["text"]), v.eos_id])
+
+    def encode_whole(self, record: Record, key: DocumentKey, positions: int | None) -> Sequence:
+        return self.encode(record)
+
+
+@gin.configurable
+class Infill(LeftToRight):
+    """Infilling of documents that stand whole in their row (paper section 2.3).
+
+    Args:
+      vocabulary: the tokenizer.
+      rate: probability that such a document is infilled.
+      psm_share: share of the infilled documents in prefix-suffix-middle order; the others are
+        suffix-prefix-middle.
+      slack: positions set aside beyond the plain tokens: three sentinels, and the tokens that are
+        more when a text is encoded in three parts. A document that needs more than its row has
+        left stays left-to-right.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, rate: float = 0.9, psm_share: float = 0.5, slack: int = 6
+    ):
+        super().__init__(vocabulary)
+        self.rate, self.psm_share, self.slack = rate, psm_share, slack
+
+    def plan(self, tokens: int, row_length: int) -> int:
+        plain = tokens + 1
+        return plain if plain > row_length else min(plain + self.slack, row_length)
+
+    def encode_whole(self, record: Record, key: DocumentKey, positions: int | None) -> Sequence:
+        generator = key.generator()
+        if generator.random() >= self.rate:
+            return self.encode(record)
+        psm = generator.random() < self.psm_share
+        prefix, middle, suffix = cut_document(record["text"], generator)
+        infill_format = InfillFormat.PSM if psm else InfillFormat.SPM
+        ids = infill_sequence(self.vocabulary, prefix, middle, suffix, infill_format)
+        if positions is not None and len(ids) - 1 > positions:
+            return self.encode(record)
+        return _all_in_loss(ids)
+
+
+class Dialogue:
+    """A chat in Llama 2's format, loss on the answers only (paper section 2.5).
+
+    A dialogue longer than a row loses its oldest question-and-answer pairs; one whose last pair
+    alone is too long has no sequence.
+    """
+
+    def __init__(self, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+
+    def plan(self, tokens: int, row_length: int) -> int:
+        return tokens
+
+    def encode(self, record: Record, row_length: int | None = None) -> Sequence:
+        messages = list(record["messages"])
+        head = messages[:1] if messages and messages[0]["role"] == "system" else []
+        turns = messages[len(head) :]
+        while turns:
+            rendered = render_dialogue(self.vocabulary, [*head, *turns])
+            if row_length is None or len(rendered.ids) - 1 <= row_length:
+                return Sequence(np.array(rendered.ids, np.int32), np.array(rendered.in_loss))
+            turns = turns[2:]
+        return Sequence(np.zeros(0, np.int32), np.zeros(0, bool))
+
+    def encode_whole(self, record: Record, key: DocumentKey, positions: int | None) -> Sequence:
+        return self.encode(record, positions)
+
+
+def _all_in_loss(ids: list[int]) -> Sequence:
+    return Sequence(np.array(ids, np.int32), np.ones(len(ids), bool))

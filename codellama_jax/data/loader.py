@@ -1,0 +1,102 @@
+"""Batches on their devices: each host computes just the rows its devices hold."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from codellama_jax.data.stream import RowStream
+from codellama_jax.errors import UserError
+from codellama_jax.parallel import partition_spec
+
+Batch = dict[str, jax.Array]
+
+
+@gin.configurable
+class HostLoader:
+    """Batches of consecutive steps, made ahead by a thread.
+
+    Batch s holds rows s * batch_size … (s + 1) * batch_size - 1 of the stream, whichever hosts
+    and devices there are.
+
+    Args:
+      stream: the rows.
+      batch_size: B, rows of the global batch.
+      mesh: the batch is laid out over its data and fsdp axes, the sequence over context.
+      prefetch: batches made ahead.
+
+    Attributes:
+      waited: seconds the training loop has waited for data.
+    """
+
+    def __init__(self, stream: RowStream, batch_size: int, mesh: Mesh, prefetch: int = 4):
+        self.stream, self.batch_size, self.prefetch = stream, batch_size, prefetch
+        shards = mesh.shape["data"] * mesh.shape["fsdp"]
+        if batch_size % shards:
+            raise UserError(
+                f"a batch of {batch_size} rows does not divide over data x fsdp = {shards} shards:"
+                f" choose a multiple of {shards}"
+            )
+        self._rows_layout = NamedSharding(mesh, partition_spec(("batch",)))
+        self._layout = NamedSharding(mesh, partition_spec(("batch", "sequence")))
+        held = self._rows_layout.addressable_devices_indices_map((batch_size,)).values()
+        self._held = sorted({n for (span,) in held for n in range(*span.indices(batch_size))})
+        self.waited = 0.0
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """Batches of steps first … last - 1, on their devices."""
+        ready: queue.Queue[Any] = queue.Queue(maxsize=self.prefetch)
+        stopped = threading.Event()
+
+        def offer(item: Any) -> bool:
+            while not stopped.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    return True
+                except queue.Full:
+                    continue
+            return False
+
+        def produce() -> None:
+            try:
+                for step in range(first, last):
+                    if not offer(self._host_rows(step)):
+                        return
+            except BaseException as error:  # handed to the consumer, which raises it
+                offer(error)
+
+        thread = threading.Thread(target=produce, name="host-loader", daemon=True)
+        thread.start()
+        try:
+            for _ in range(first, last):
+                asked = time.perf_counter()
+                rows = ready.get()
+                self.waited += time.perf_counter() - asked
+                if isinstance(rows, BaseException):
+                    raise rows
+                yield self._place(rows)
+        finally:
+            stopped.set()
+            thread.join()
+
+    def _host_rows(self, step: int) -> dict[int, dict[str, np.ndarray]]:
+        return {n: self.stream.row(step * self.batch_size + n) for n in self._held}
+
+    def _place(self, rows: dict[int, dict[str, np.ndarray]]) -> Batch:
+        batch = {}
+        for name, example in next(iter(rows.values())).items():
+            layout = self._layout if example.ndim else self._rows_layout
+
+            def part(index: tuple[slice, ...], name: str = name) -> np.ndarray:
+                chosen = range(*index[0].indices(self.batch_size))
+                return np.stack([rows[n][name][index[1:]] for n in chosen])
+
+            shape = (self.batch_size, *example.shape)
+            batch[name] = jax.make_array_from_callback(shape, layout, part)
+        return batch

@@ -1,0 +1,65 @@
+"""Random access to the records of one source and split of a prepared corpus."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+from codellama_jax.corpus import read_manifest
+from codellama_jax.errors import UserError
+
+
+class Records:
+    """Records by number, in the order of the shards.
+
+    Attributes:
+      lengths: int32 (documents,), plain tokens of each document, without bos and eos.
+      digest: what the fingerprint of a data pipeline holds of these files.
+      set_aside: how many times a record could not be read, by file and reason.
+    """
+
+    def __init__(self, corpus: str | Path, source: str, split: str):
+        manifest = read_manifest(corpus)
+        try:
+            described = manifest["sources"][source][split]
+        except KeyError:
+            raise UserError(
+                f"the corpus {corpus} has no {split} split of source {source!r}: it has"
+                f" {sorted(manifest['sources'])}"
+            ) from None
+        folder = Path(corpus) / source
+        self.paths = [str(folder / shard["file"]) for shard in described["shards"]]
+        self.digest = [shard["sha256"] for shard in described["shards"]]
+        self._ends = np.cumsum([shard["records"] for shard in described["shards"]])
+        self.set_aside: Counter[str] = Counter()
+        try:
+            self.lengths = np.load(folder / f"{split}.lengths.npy")
+            self._source = ArrayRecordDataSource(self.paths) if self.paths else []
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"cannot read the corpus in {folder}: {reason}") from error
+        if not len(self.lengths) == len(self._source) == described["documents"]:
+            raise UserError(
+                f"{folder}: the manifest counts {described['documents']} {split} documents, the"
+                f" shards hold {len(self._source)}; prepare the corpus anew"
+            )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, number: int) -> dict[str, Any] | None:
+        """The record, or None when it cannot be read, which is counted in `set_aside`."""
+        try:
+            return json.loads(self.raw(number))
+        except (ValueError, RuntimeError) as error:
+            shard = int(np.searchsorted(self._ends, number, side="right"))
+            place = f"{self.paths[shard]} record {number}: {type(error).__name__}"
+            self.set_aside[place] += 1
+            return None
+
+    def raw(self, number: int) -> bytes:
+        """The record's bytes, a UTF-8 JSON object."""
+        return self._source[number]

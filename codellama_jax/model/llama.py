@@ -1,0 +1,192 @@
+"""Llama 2 as a Flax NNX module (Touvron et al. 2023; Code Llama paper, section 2).
+
+Letters: B batch, S sequence, D model, N query heads, K kv heads, G = N / K, H head size, F ffn,
+V vocabulary, L layers, T cache length.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from codellama_jax.model.attention import masked_attention, packed_attention
+from codellama_jax.model.cache import KVCache, write_cache
+from codellama_jax.model.config import LlamaConfig
+from codellama_jax.model.rope import apply_rope, rope_table
+from codellama_jax.parallel import constrain
+
+_REMAT: dict[str, Any] = {
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_saveable,
+    "projections": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+class Context(NamedTuple):
+    """What every layer shares: rotary table, and either segments (training) or the cache mask."""
+
+    rope: tuple[jax.Array, jax.Array]
+    segment_ids: jax.Array | None
+    write_at: jax.Array | None
+    mask: jax.Array | None
+
+
+def _weight(
+    rngs: nnx.Rngs, config: LlamaConfig, axes: tuple[str, ...], shape: tuple[int, ...], fan_in: int
+) -> nnx.Param:
+    """A normal initial value of deviation fan_in^-1/2; `axes` are the logical axes of `shape`."""
+    value = jax.random.normal(rngs.params(), shape, jnp.float32) * fan_in**-0.5
+    return nnx.Param(value.astype(config.param_dtype), axes=axes)
+
+
+class RMSNorm(nnx.Module):
+    """Root-mean-square norm: normalised in float32, cast, then multiplied by the weight."""
+
+    def __init__(self, config: LlamaConfig):
+        self.weight = nnx.Param(jnp.ones(config.dim, config.param_dtype), axes=("width",))
+        self.eps, self.dtype = config.norm_eps, config.dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.float32)
+        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+        return x.astype(self.dtype) * self.weight[...].astype(self.dtype)
+
+
+class Attention(nnx.Module):
+    """Grouped-query attention with rotary positions."""
+
+    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
+        d, n, k, h = config.dim, config.num_heads, config.num_kv_heads, config.key_size
+        self.config = config
+        self.query = _weight(rngs, config, ("embed", "heads", "head_dim"), (d, n, h), d)
+        self.key = _weight(rngs, config, ("embed", "kv_heads", "head_dim"), (d, k, h), d)
+        self.value = _weight(rngs, config, ("embed", "kv_heads", "head_dim"), (d, k, h), d)
+        self.output = _weight(rngs, config, ("heads", "head_dim", "embed"), (n, h, d), n * h)
+
+    def __call__(
+        self, x: jax.Array, context: Context, cache: KVCache | None
+    ) -> tuple[jax.Array, KVCache | None]:
+        dtype = x.dtype
+        heads = ("batch", "sequence", "kv_heads", "head_dim")
+        q = jnp.einsum("BSD,DNH->BSNH", x, self.query[...].astype(dtype))
+        k = jnp.einsum("BSD,DKH->BSKH", x, self.key[...].astype(dtype))
+        v = constrain(jnp.einsum("BSD,DKH->BSKH", x, self.value[...].astype(dtype)), *heads)
+        q = constrain(apply_rope(q, context.rope), "batch", "sequence", "heads", "head_dim")
+        k = constrain(apply_rope(k, context.rope), *heads)
+        q = q.reshape(*q.shape[:2], self.config.num_kv_heads, -1, q.shape[-1])
+        if cache is None:
+            out = packed_attention(q, k, v, context.segment_ids, self.config.attention_block)
+        else:
+            cache = write_cache(cache, k, v, context.write_at)
+            out = masked_attention(
+                q, cache.key.astype(dtype), cache.value.astype(dtype), context.mask
+            )
+        out = out.reshape(*out.shape[:2], self.config.num_heads, -1)
+        return jnp.einsum("BSNH,NHD->BSD", out, self.output[...].astype(dtype)), cache
+
+
+class MLP(nnx.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
+        d, f = config.dim, config.ffn_dim
+        self.gate = _weight(rngs, config, ("embed", "ffn"), (d, f), d)
+        self.up = _weight(rngs, config, ("embed", "ffn"), (d, f), d)
+        self.down = _weight(rngs, config, ("ffn", "embed"), (f, d), f)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        gate = jnp.einsum("BSD,DF->BSF", x, self.gate[...].astype(x.dtype))
+        up = jnp.einsum("BSD,DF->BSF", x, self.up[...].astype(x.dtype))
+        hidden = constrain(jax.nn.silu(gate) * up, "batch", "sequence", "ffn")
+        return jnp.einsum("BSF,FD->BSD", hidden, self.down[...].astype(x.dtype))
+
+
+class Block(nnx.Module):
+    """One layer."""
+
+    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
+        self.attention_norm = RMSNorm(config)
+        self.attention = Attention(config, rngs=rngs)
+        self.mlp_norm = RMSNorm(config)
+        self.mlp = MLP(config, rngs=rngs)
+
+    def __call__(
+        self, x: jax.Array, context: Context, cache: KVCache | None
+    ) -> tuple[jax.Array, KVCache | None]:
+        attended, cache = self.attention(self.attention_norm(x), context, cache)
+        h = x + attended
+        return constrain(h + self.mlp(self.mlp_norm(h)), "batch", "sequence", "width"), cache
+
+
+class Llama(nnx.Module):
+    """The model. Its layers are one stacked module, run by a scan.
+
+    Parameters are float `param_dtype`: embedding (V, D), L stacked layers, final norm (D) and,
+    unless tied, head (D, V).
+    """
+
+    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        v, d = config.vocab_size, config.dim
+        self.embedding = _weight(rngs, config, ("vocab", "embed"), (v, d), d)
+        stacked = nnx.vmap(lambda r: Block(config, rngs=r), axis_size=config.num_layers)
+        self.layers = stacked(rngs.fork(split=config.num_layers))
+        self.norm = RMSNorm(config)
+        if not config.tied:
+            self.head = _weight(rngs, config, ("embed", "vocab"), (d, v), d)
+
+    def hidden(self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array) -> jax.Array:
+        """Final normed activations (B, S, D) of packed rows; all arguments are int32 (B, S)."""
+        rope = rope_table(positions, self.config.key_size, self.config.rope_base)
+        context = Context(rope, segment_ids, None, None)
+        return self._run(tokens, context, None)[0]
+
+    def __call__(
+        self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array
+    ) -> jax.Array:
+        """Logits float32 (B, S, V) of packed rows."""
+        return self.logits(self.hidden(tokens, positions, segment_ids))
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """Logits float32 (..., V) of final activations (..., D)."""
+        head = self.output_head().astype(hidden.dtype)
+        return jnp.einsum("...D,DV->...V", hidden, head, preferred_element_type=jnp.float32)
+
+    def output_head(self) -> jax.Array:
+        """The head (D, V)."""
+        return self.embedding[...].T if self.config.tied else self.head[...]
+
+    def extend(
+        self, tokens: jax.Array, write_at: jax.Array, cache: KVCache
+    ) -> tuple[jax.Array, KVCache]:
+        """Final activations (B, S, D) of tokens (B, S) that follow what the cache holds.
+
+        Args:
+          write_at: int32 (B,), tokens already in each row's cache. Row b's tokens take positions
+            write_at[b] ... write_at[b] + S - 1 and see the cache up to their own position.
+          cache: layers stacked, (L, B, T, K, H).
+        """
+        positions = write_at[:, None] + jnp.arange(tokens.shape[1])
+        rope = rope_table(positions, self.config.key_size, self.config.rope_base)
+        mask = jnp.arange(cache.key.shape[2])[None, None] <= positions[:, :, None]
+        return self._run(tokens, Context(rope, None, write_at, mask), cache)
+
+    def _run(
+        self, tokens: jax.Array, context: Context, cache: KVCache | None
+    ) -> tuple[jax.Array, KVCache | None]:
+        config = self.config
+        x = self.embedding[...].astype(config.dtype)[tokens]
+        x = constrain(x, "batch", "sequence", "width")
+        graph, layers = nnx.split(self.layers)
+
+        def layer(x: jax.Array, scanned: Any) -> tuple[jax.Array, KVCache | None]:
+            state, layer_cache = scanned
+            return nnx.merge(graph, state)(x, context, layer_cache)
+
+        body: Callable = layer
+        if config.remat != "none":
+            body = jax.checkpoint(layer, policy=_REMAT[config.remat], prevent_cse=False)
+        x, cache = jax.lax.scan(body, x, (layers, cache), unroll=config.scan_unroll)
+        return self.norm(x), cache
