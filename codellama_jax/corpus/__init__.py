@@ -1,0 +1,7 @@
+"""Offline preparation of a corpus: collect, filter, de-duplicate, split, tokenise, write."""
+
+from codellama_jax.corpus.manifest import read_manifest
+from codellama_jax.corpus.prepare import SOURCES, prepare
+from codellama_jax.corpus.shards import read_shard
+
+__all__ = ["SOURCES", "prepare", "read_manifest", "read_shard"]

@@ -1,0 +1,79 @@
+"""Reads candidate files, filters them and signs them; runs in the worker processes."""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codellama_jax.corpus import filters, languages
+from codellama_jax.corpus.deduplicate import DeduplicateSettings, sign
+from codellama_jax.corpus.document import Candidate, Document
+from codellama_jax.corpus.filters import FilterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one text: a signed document, or the reason why not."""
+
+    path: str
+    size: int
+    document: Document | None = None
+    reason: str | None = None
+
+
+def load_batch(
+    candidates: Sequence[Candidate], limits: FilterSettings, signing: DeduplicateSettings
+) -> list[list[Outcome]]:
+    """Outcomes of each candidate; most files are one text, a few hold several."""
+    return [load(candidate, limits, signing) for candidate in candidates]
+
+
+def load(
+    candidate: Candidate, limits: FilterSettings, signing: DeduplicateSettings
+) -> list[Outcome]:
+    """Reads one file. Nothing about its content raises: a bad file is an outcome with a reason."""
+    try:
+        with open(candidate.file, "rb") as stream:
+            data = stream.read()
+    except OSError:
+        return [Outcome(candidate.path, candidate.size, reason="unreadable")]
+    text, reason = filters.decode(data)
+    if text is None:
+        return [Outcome(candidate.path, candidate.size, reason=reason)]
+    outcomes = []
+    for path, part in _parts(candidate, text):
+        reason = reason_to_drop(candidate, part, limits)
+        if reason:
+            outcomes.append(Outcome(path, len(part.encode()), reason=reason))
+            continue
+        language = languages.refine(candidate.language, part)
+        document = Document(part, path, language, candidate.source, candidate.license)
+        outcomes.append(Outcome(path, document.size, document=sign(document, signing)))
+    return outcomes
+
+
+def reason_to_drop(candidate: Candidate, text: str, limits: FilterSettings) -> str | None:
+    """The filter that fits the candidate's source."""
+    if candidate.source == languages.CODE:
+        return filters.reason_to_drop_code(text, candidate.path, candidate.language, limits)
+    prose = candidate.source == languages.NL and candidate.path.endswith(".txt")
+    return filters.reason_to_drop_text(text, limits, prose=prose)
+
+
+def _parts(candidate: Candidate, text: str) -> list[tuple[str, str]]:
+    if candidate.path.rpartition("/")[2] in ("METADATA", "PKG-INFO"):
+        # After the headers: the description that the project's page shows.
+        return [(candidate.path, text.partition("\n\n")[2])]
+    if candidate.source == languages.NL_CODE and candidate.language == "python":
+        return [(f"{candidate.path}#{name}", topic) for name, topic in _topics(text)]
+    return [(candidate.path, text)]
+
+
+def _topics(source: str) -> list[tuple[str, str]]:
+    """The pages of `help("topic")`: the Python language reference, a dictionary of strings."""
+    try:
+        module = ast.parse(source)
+        values = [node.value for node in module.body if isinstance(node, ast.Assign)]
+        topics = ast.literal_eval(values[0])
+        return sorted((str(name), str(topic)) for name, topic in topics.items())
+    except (SyntaxError, ValueError, IndexError, AttributeError, RecursionError):
+        return []
