@@ -1,6 +1,7 @@
 """Device meshes and the table from logical to mesh axes."""
 
 from codellama_jax.parallel.mesh import AXES, make_mesh
+from codellama_jax.parallel.startup import start_devices, tune_host
 from codellama_jax.parallel.rules import (
     axis_rules,
     constrain,
@@ -18,5 +19,7 @@ __all__ = [
     "named_sharding",
     "partition_spec",
     "replicated",
+    "start_devices",
     "tree_shardings",
+    "tune_host",
 ]

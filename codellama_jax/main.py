@@ -1,0 +1,115 @@
+"""The command line: one sub-command a verb, nothing else."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from codellama_jax import __version__
+from codellama_jax.errors import UserError
+
+Arguments = argparse.Namespace
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _configure(arguments: Arguments) -> None:
+    """Reads the gin files and bindings; the verb's configurables are imported already."""
+    import gin
+
+    gin.add_config_file_search_path(str(ROOT))
+    for file in arguments.gin_file:
+        if not (Path(file).is_file() or (ROOT / file).is_file()):
+            raise UserError(f"no gin file {file}: those shipped are in {ROOT / 'configs'}")
+    try:
+        gin.parse_config_files_and_bindings(arguments.gin_file, arguments.gin_bindings)
+    except (ValueError, SyntaxError, OSError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"gin: {reason}") from error
+
+
+def _prepare(arguments: Arguments) -> Any:
+    from codellama_jax import corpus
+
+    _configure(arguments)
+    return corpus.prepare()
+
+
+def _train(arguments: Arguments) -> Any:
+    from codellama_jax.parallel import start_devices, tune_host
+
+    tune_host()
+    from codellama_jax import training
+
+    _configure(arguments)
+    start_devices()
+    return training.train()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="codellama-jax",
+        description="Code Llama, the whole of it, in JAX: prepare data, train the phases, evaluate.",
+        epilog="Every number is a gin parameter: --gin_bindings 'train.seed = 1'. Shipped"
+        " configurations are in configs/, each begins with its command, cost and result.",
+    )
+    parser.add_argument("--version", action="version", version=f"codellama-jax {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(
+        name: str, run: Callable[[Arguments], Any], summary: str, detail: str
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=summary, description=f"{summary}. {detail}")
+        added.set_defaults(run=run)
+        added.add_argument(
+            "--gin_file", action="append", default=[], help="gin configuration file; repeatable"
+        )
+        added.add_argument(
+            "--gin_bindings",
+            action="append",
+            default=[],
+            help="one gin binding, e.g. 'train.seed = 1'; repeatable, after the files",
+        )
+        added.add_argument("--json", metavar="PATH", help="write the result there as JSON")
+        return added
+
+    verb(
+        "prepare",
+        _prepare,
+        "collect, filter, de-duplicate and tokenise a corpus",
+        "Writes ArrayRecord shards, a tokenizer and a manifest; without a configuration it takes"
+        " the source code and documentation found in this Python installation.",
+    )
+    verb(
+        "train",
+        _train,
+        "train the phases of a run",
+        "Continues where an earlier start was interrupted.",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        result = arguments.run(arguments)
+        if arguments.json:
+            Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
+        return 0
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command continues from the last checkpoint", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # without waiting for the threads of a save or of XLA
+    print(f"codellama-jax: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""AdamW with warm-up and cosine (paper section 2.6; eps, decay and clipping from Llama 2)."""
+
+from typing import Any
+
+import gin
+import jax
+import optax
+
+from codellama_jax.training.phase import Phase
+
+
+def learning_rate(phase: Phase) -> optax.Schedule:
+    """Linear warm-up from 0 to the peak, then a cosine to peak * final_fraction."""
+    peak = phase.peak_learning_rate
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=peak,
+        warmup_steps=min(phase.warmup_steps, max(phase.steps - 1, 0)),
+        decay_steps=phase.steps,
+        end_value=peak * phase.final_fraction,
+    )
+
+
+@gin.configurable
+def make_optimizer(
+    phase: Phase,
+    axes: Any,
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+    eps: float = 1e-5,
+    weight_decay: float = 0.1,
+    clip_norm: float = 1.0,
+) -> optax.GradientTransformation:
+    """The optimizer of a phase.
+
+    Args:
+      phase: gives the schedule.
+      axes: logical axes of every parameter; matrices decay, norm weights do not.
+      beta1, beta2: decay rates of the moments.
+      eps: added to the root of the second moment.
+      weight_decay: decoupled, times the learning rate.
+      clip_norm: largest global gradient norm.
+    """
+
+    def is_matrix(names: tuple[str, ...]) -> bool:
+        return len([name for name in names if name != "layers"]) > 1
+
+    decays = jax.tree.map(is_matrix, axes, is_leaf=lambda node: isinstance(node, tuple))
+    adamw = optax.adamw(
+        learning_rate(phase),
+        b1=beta1,
+        b2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        mask=decays,
+    )
+    return optax.chain(optax.clip_by_global_norm(clip_norm), adamw)

@@ -1,0 +1,82 @@
+"""A phase of training as a value: where it starts, what it reads, how long, at which rates."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import gin
+
+from codellama_jax.errors import UserError
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One node of the graph of phases (paper section 2 and figure 2).
+
+    Attributes:
+      name: of the phase and of its folder in the run.
+      mixture: what it reads (data/tasks.py).
+      steps: optimizer steps.
+      batch_size: rows of the global batch.
+      sequence_length: positions of a row.
+      parent: the phase whose final parameters it starts from; None starts from random ones. The
+        optimizer and the step count start anew in every phase.
+      rope_base: base of the rotary angles, 1e6 from long context on (section 2.4).
+      peak_learning_rate: after warm-up; the schedule then falls by a cosine.
+      warmup_steps: of linear warm-up (section 2.6: 1,000).
+      final_fraction: the last rate as a share of the peak (section 2.6: 1/30).
+      purpose: one line for people who read the report.
+    """
+
+    name: str = gin.REQUIRED
+    mixture: str = gin.REQUIRED
+    steps: int = gin.REQUIRED
+    batch_size: int = 1024
+    sequence_length: int = 4096
+    parent: str | None = None
+    rope_base: float = 1e4
+    peak_learning_rate: float = 3e-4
+    warmup_steps: int = 1000
+    final_fraction: float = 1 / 30
+    purpose: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch_size", "sequence_length"):
+            if (value := getattr(self, field)) < 1:
+                raise UserError(f"phase {self.name!r}: {field} = {value} must be at least 1")
+        if not self.name or "/" in self.name:
+            raise UserError(f"phase name {self.name!r} must be usable as a folder name")
+
+    @property
+    def tokens(self) -> int:
+        """Positions trained on."""
+        return self.steps * self.batch_size * self.sequence_length
+
+
+def in_order(phases: Sequence[Phase]) -> list[Phase]:
+    """The phases, each after its parent.
+
+    Raises:
+      UserError: a parent that is no phase of the run, a name used twice, or a circle.
+    """
+    by_name = {phase.name: phase for phase in phases}
+    if len(by_name) != len(phases):
+        names = [phase.name for phase in phases]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"two phases of the run are named {twice!r}")
+    ordered: list[Phase] = []
+    waiting = list(phases)
+    while waiting:
+        done = {phase.name for phase in ordered}
+        ready = [phase for phase in waiting if phase.parent is None or phase.parent in done]
+        if not ready:
+            stuck = waiting[0]
+            if stuck.parent not in by_name:
+                raise UserError(
+                    f"phase {stuck.name!r} starts from {stuck.parent!r}, which is no phase of this"
+                    f" run: its phases are {sorted(by_name)}"
+                )
+            raise UserError(f"phase {stuck.name!r} is its own ancestor")
+        ordered += ready
+        waiting = [phase for phase in waiting if phase not in ready]
+    return ordered

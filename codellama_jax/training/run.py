@@ -1,0 +1,56 @@
+"""A run: a graph of phases in one folder."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import gin
+
+from codellama_jax.model import LlamaConfig
+from codellama_jax.parallel import make_mesh
+from codellama_jax.training.phase import Phase, in_order
+from codellama_jax.training.progress import clock
+from codellama_jax.training.trainer import train_phase
+
+
+@gin.configurable
+def train(
+    run_dir: str = gin.REQUIRED, phases: Sequence[Phase] = gin.REQUIRED, seed: int = 0
+) -> dict[str, str]:
+    """Trains every phase of the graph, each from its parent's last checkpoint.
+
+    What is complete is skipped, what was interrupted continues at its last checkpoint.
+
+    Args:
+      run_dir: one folder a phase is made in it.
+      phases: the graph.
+      seed: of initial parameters and of the data's order.
+
+    Returns:
+      The folder of each phase by name.
+    """
+    import time
+
+    ordered = in_order(phases)
+    mesh = make_mesh()
+    config = LlamaConfig()
+    folders = {phase.name: Path(run_dir) / phase.name for phase in ordered}
+    shape = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
+    print(
+        f"{config.num_parameters:,} parameters on {mesh.size} {mesh.devices.flat[0].device_kind}"
+        f" devices ({shape or 'no sharding'}); phases: {' → '.join(folders)}",
+        flush=True,
+    )
+    for phase in ordered:
+        folder = folders[phase.name]
+        folder.mkdir(parents=True, exist_ok=True)
+        phase_config = dataclasses.replace(config, rope_base=phase.rope_base)
+        parent = folders[phase.parent] if phase.parent else None
+        began = time.monotonic()
+        import jax
+
+        with jax.set_mesh(mesh):
+            trained = train_phase(phase, phase_config, mesh, folder, parent, seed)
+        took = f"done in {clock(time.monotonic() - began)}" if trained else "is complete"
+        print(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}", flush=True)
+    return {name: str(folder) for name, folder in folders.items()}

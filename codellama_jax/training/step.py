@@ -1,0 +1,67 @@
+"""One optimizer step, jitted over the mesh."""
+
+from collections.abc import Callable
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from codellama_jax.data import Batch
+from codellama_jax.model import LlamaConfig, Params, apply
+from codellama_jax.training.loss import cross_entropy
+from codellama_jax.training.state import TrainState, state_shardings
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+@gin.configurable
+def make_train_step(
+    config: LlamaConfig,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    num_tasks: int,
+    loss_chunk: int = 512,
+) -> TrainStep:
+    """The jitted step; it donates the state.
+
+    Args:
+      config: of the model.
+      optimizer: from `make_optimizer`.
+      mesh: the step's arrays are laid out on it.
+      num_tasks: tasks of the mixture, whose losses are reported apart.
+      loss_chunk: positions of a row whose logits are held at once.
+
+    Returns:
+      step(state, batch) -> (state, metrics). Metrics are float32: loss (nats a token), tokens
+      (with loss), gradient_norm, and task_loss and task_tokens, summed per task (num_tasks,).
+    """
+
+    def summed_loss(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        hidden = apply(
+            config, params, "hidden", batch["inputs"], batch["positions"], batch["segment_ids"]
+        )
+        head = params["embedding"].T if config.tied else params["head"]
+        total, losses = cross_entropy(hidden, head, batch["targets"], batch["weights"], loss_chunk)
+        return total / jnp.maximum(jnp.sum(batch["weights"]), 1.0), losses
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        (loss, losses), gradients = jax.value_and_grad(summed_loss, has_aux=True)(
+            state.params, batch
+        )
+        updates, moments = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        of_task = jax.nn.one_hot(batch["task"], num_tasks, dtype=jnp.float32)
+        metrics = {
+            "loss": loss,
+            "tokens": jnp.sum(batch["weights"]),
+            "gradient_norm": optax.global_norm(gradients),
+            "task_loss": jnp.einsum("BS,BS,BT->T", losses, batch["weights"], of_task),
+            "task_tokens": jnp.einsum("BS,BT->T", batch["weights"], of_task),
+        }
+        return TrainState(params, moments, state.step + 1), metrics
+
+    shardings = state_shardings(config, optimizer, mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))

@@ -1,0 +1,127 @@
+"""The training loop of one phase."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import gin
+import jax
+from jax.sharding import Mesh
+
+from codellama_jax import __version__
+from codellama_jax.data import HostLoader, RowStream
+from codellama_jax.errors import UserError
+from codellama_jax.model import LlamaConfig, param_axes
+from codellama_jax.training.checkpoints import PhaseCheckpoints, config_of, load_params, read_record
+from codellama_jax.training.lineage import check_fingerprint, lineage_entry
+from codellama_jax.training.optimizer import learning_rate, make_optimizer
+from codellama_jax.training.phase import Phase
+from codellama_jax.training.progress import Progress
+from codellama_jax.training.state import abstract_state, init_state, state_from_params
+from codellama_jax.training.step import make_train_step
+
+
+def train_phase(
+    phase: Phase, config: LlamaConfig, mesh: Mesh, directory: Path, parent: Path | None, seed: int
+) -> bool:
+    """Trains a phase to its last step, from its last checkpoint if it has one.
+
+    Args:
+      phase: what to do.
+      config: the model, with the phase's rotary base.
+      mesh: where.
+      directory: the phase's folder; checkpoints and metrics go there.
+      parent: the parent phase's folder, or None to start from random parameters.
+      seed: of initial parameters and of the data's order.
+
+    Returns:
+      False when the phase was complete already.
+
+    Raises:
+      UserError: a parent that does not fit, another data pipeline than the checkpoint's.
+    """
+    checkpoints = PhaseCheckpoints(directory)
+    start = checkpoints.latest() or 0
+    if start == phase.steps:
+        checkpoints.close()
+        return False
+    if start > phase.steps:
+        raise UserError(
+            f"{directory} is at step {start}, the phase ends at {phase.steps}: the configuration"
+            " changed; choose another run directory or put the steps back"
+        )
+
+    # Data: a function of the step, so that resuming is a number.
+    stream = RowStream(phase.mixture, phase.sequence_length, seed)
+    loader = HostLoader(stream, phase.batch_size, mesh)
+    if stream.vocabulary.size != config.vocab_size:
+        raise UserError(
+            f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
+            f" {config.vocab_size}: set LlamaConfig.vocab_size"
+        )
+
+    # State: resumed, inherited, or fresh.
+    optimizer = make_optimizer(phase, param_axes(config))
+    if start:
+        record = checkpoints.record(start)
+        check_fingerprint(record["data"]["fingerprint"], stream.fingerprint(), directory)
+        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
+        ancestors = record["lineage"][:-1]
+        print(f"{phase.name}: continues from step {start}")
+    elif parent:
+        record = read_record(parent)
+        parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
+        params = load_params(parent, parent_config, mesh)
+        state = state_from_params(config, optimizer, mesh, params)
+        ancestors = record["lineage"]
+        print(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
+    else:
+        state = init_state(config, optimizer, mesh, seed)
+        ancestors = []
+    record = {
+        "model": dataclasses.asdict(config),
+        "lineage": [*ancestors, lineage_entry(phase, seed)],
+        "operative_config": gin.operative_config_str(),
+        "code_version": __version__,
+    }
+
+    # The loop. Metrics of a step are read when the next one is under way.
+    step_fn = make_train_step(config, optimizer, mesh, len(stream.tasks))
+    rate = learning_rate(phase)
+    flops = config.flops_per_token(phase.sequence_length)
+    progress = Progress(directory, phase, start, flops)
+    names = [task.name for task in stream.tasks]
+    pending: tuple[int, dict] | None = None
+    batches = loader.batches(start, phase.steps)
+    for step, batch in zip(itertools.count(start + 1), batches):
+        state, metrics = step_fn(state, batch)
+        if pending:
+            progress.write(*_readable(*pending, names, rate), loader.waited)
+        pending = (step, metrics)
+        last = step == phase.steps
+        if last or checkpoints.due(step):
+            position = {"step": step, "fingerprint": stream.fingerprint()}
+            checkpoints.save(step, state, {**record, "data": position}, last)
+    progress.write(*_readable(*pending, names, rate), loader.waited)
+    progress.close()
+    checkpoints.close()
+    for place, count in stream.set_aside().items():
+        print(f"{phase.name}: record set aside {count} x: {place}")
+    return True
+
+
+def _readable(
+    step: int, metrics: dict[str, jax.Array], names: list[str], rate: Any
+) -> tuple[int, dict[str, Any]]:
+    values = jax.device_get(metrics)
+    tokens = values["task_tokens"].tolist()
+    losses = zip(names, values["task_loss"].tolist(), tokens)
+    return step, {
+        "loss": float(values["loss"]),
+        "gradient_norm": float(values["gradient_norm"]),
+        "tokens": int(values["tokens"]),
+        "learning_rate": float(rate(step - 1)),
+        "task_loss": {name: loss / n for name, loss, n in losses if n},
+        "task_tokens": {name: int(n) for name, n in zip(names, tokens)},
+    }

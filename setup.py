@@ -1,0 +1,43 @@
+"""Metadata and dependencies; exact versions are in requirements/*.lock."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "codellama_jax/__init__.py").read_text())[1]
+
+setup(
+    name="codellama-jax",
+    version=VERSION,
+    description="Code Llama, the whole of it, in JAX: data, model, phases, evaluation",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["codellama_jax", "codellama_jax.*"]),
+    package_data={"codellama_jax.evaluation": ["problems/*.jsonl", "report_template.html"]},
+    install_requires=[
+        "absl-py",
+        "array-record",
+        "datasketch>=1.6",
+        "flax>=0.12,<=0.12.8",
+        "gin-config>=0.5",
+        "jax>=0.10,<0.11.1",
+        "jinja2>=3.1",
+        "matplotlib>=3.9",
+        "numpy>=2",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12.8",
+        "sentencepiece>=0.2",
+        "seqio>=0.0.20",
+        "tensorflow>=2.21",
+    ],
+    extras_require={
+        "tpu": ["jax[tpu]"],
+        "gpu": ["jax[cuda12]"],
+        "dev": ["hypothesis", "pytest", "pytest-timeout", "ruff", "torch", "transformers"],
+    },
+    entry_points={"console_scripts": ["codellama-jax = codellama_jax.main:main"]},
+)
