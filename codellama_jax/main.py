@@ -51,7 +51,7 @@ def _train(arguments: Arguments) -> Any:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="codellama-jax",
-        description="Code Llama, the whole of it, in JAX: prepare data, train the phases, evaluate.",
+        description="Code Llama, the whole of it, in JAX: prepare, train, evaluate, generate.",
         epilog="Every number is a gin parameter: --gin_bindings 'train.seed = 1'. Shipped"
         " configurations are in configs/, each begins with its command, cost and result.",
     )

@@ -1,7 +1,6 @@
 """Device meshes and the table from logical to mesh axes."""
 
 from codellama_jax.parallel.mesh import AXES, make_mesh
-from codellama_jax.parallel.startup import start_devices, tune_host
 from codellama_jax.parallel.rules import (
     axis_rules,
     constrain,
@@ -10,6 +9,7 @@ from codellama_jax.parallel.rules import (
     replicated,
     tree_shardings,
 )
+from codellama_jax.parallel.startup import start_devices, tune_host
 
 __all__ = [
     "AXES",

@@ -51,6 +51,7 @@ class Vocabulary:
             for i in found:
                 proto.pieces[i].type = sentencepiece_model_pb2.ModelProto.SentencePiece.CONTROL
         self.pre_id, self.suf_id, self.mid_id, self.eot_id = found
+        self._model = model
         self.sha256 = hashlib.sha256(model).hexdigest()
         self._pieces = len(proto.pieces)
         self._spaced = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
@@ -66,6 +67,10 @@ class Vocabulary:
     def load(cls, path: str | Path) -> "Vocabulary":
         """Reads a SentencePiece `tokenizer.model`; raises UserError when it is not one."""
         return _load(str(path))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model file as it was read."""
+        Path(path).write_bytes(self._model)
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text` with the implicit leading space, without bos or eos."""

@@ -1,12 +1,6 @@
 """Loss, optimizer, train step, checkpoints, the phases of a run."""
 
-from codellama_jax.training.checkpoints import (
-    PhaseCheckpoints,
-    config_of,
-    latest_step,
-    load_params,
-    read_record,
-)
+from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.loss import cross_entropy
 from codellama_jax.training.phase import Phase, in_order
 from codellama_jax.training.progress import read_metrics
@@ -15,12 +9,8 @@ from codellama_jax.training.run import train
 __all__ = [
     "Phase",
     "PhaseCheckpoints",
-    "config_of",
     "cross_entropy",
     "in_order",
-    "latest_step",
-    "load_params",
     "read_metrics",
-    "read_record",
     "train",
 ]

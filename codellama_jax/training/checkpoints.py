@@ -7,20 +7,14 @@
 A step's folder appears under its name only when all of it is written.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import gin
-import jax
 import orbax.checkpoint as ocp
 
-from codellama_jax.errors import UserError
-from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
-from codellama_jax.parallel import tree_shardings
 from codellama_jax.training.state import TrainState
-
-FOLDER = "checkpoints"
+from codellama_jax.weights import FOLDER
 
 
 @gin.configurable
@@ -57,9 +51,7 @@ class PhaseCheckpoints:
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardSave(state.params),
-                optimizer=ocp.args.StandardSave(
-                    {"moments": state.optimizer, "step": state.step}
-                ),
+                optimizer=ocp.args.StandardSave({"moments": state.optimizer, "step": state.step}),
                 record=ocp.args.JsonSave(record),
             ),
             force=last,
@@ -71,9 +63,7 @@ class PhaseCheckpoints:
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardRestore(like.params),
-                optimizer=ocp.args.StandardRestore(
-                    {"moments": like.optimizer, "step": like.step}
-                ),
+                optimizer=ocp.args.StandardRestore({"moments": like.optimizer, "step": like.step}),
             ),
         )
         optimizer = restored.optimizer
@@ -88,57 +78,3 @@ class PhaseCheckpoints:
         """Waits for saves under way and reports their errors."""
         self._manager.wait_until_finished()
         self._manager.close()
-
-
-def latest_step(phase_directory: str | Path) -> int:
-    """The last step of a phase that was saved whole.
-
-    Raises:
-      UserError: there is none.
-    """
-    folder = Path(phase_directory) / FOLDER
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
-    if not steps:
-        raise UserError(
-            f"no checkpoint in {phase_directory}: train that phase first (`codellama-jax train`)"
-            " or name another folder"
-        )
-    return max(steps)
-
-
-def read_record(phase_directory: str | Path) -> dict[str, Any]:
-    """The record of a phase's last checkpoint; raises UserError when there is none."""
-    path = Path(phase_directory) / FOLDER / str(latest_step(phase_directory)) / "record/metadata"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the checkpoint record {path}: {error}") from error
-
-
-def config_of(record: dict[str, Any]) -> LlamaConfig:
-    """The model configuration a checkpoint was trained with."""
-    return LlamaConfig(**record["model"])
-
-
-def load_params(
-    phase_directory: str | Path, config: LlamaConfig, mesh: jax.sharding.Mesh
-) -> Params:
-    """Parameters of a phase's last checkpoint, laid out on the mesh.
-
-    Raises:
-      UserError: no checkpoint there, or one that cannot be read or is of another shape.
-    """
-    step = latest_step(phase_directory)
-    shapes = param_shapes(config)
-    like = jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        shapes,
-        tree_shardings(mesh, shapes, param_axes(config)),
-    )
-    path = (Path(phase_directory) / FOLDER / str(step) / "params").absolute()
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, like)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot restore the parameters in {path}: {reason}") from error

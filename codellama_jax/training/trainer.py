@@ -13,13 +13,14 @@ from codellama_jax import __version__
 from codellama_jax.data import HostLoader, RowStream
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
-from codellama_jax.training.checkpoints import PhaseCheckpoints, config_of, load_params, read_record
+from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.lineage import check_fingerprint, lineage_entry
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.progress import Progress
 from codellama_jax.training.state import abstract_state, init_state, state_from_params
 from codellama_jax.training.step import make_train_step
+from codellama_jax.weights import TOKENIZER, config_of, load_params, read_record
 
 
 def train_phase(
@@ -60,6 +61,7 @@ def train_phase(
             f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
             f" {config.vocab_size}: set LlamaConfig.vocab_size"
         )
+    stream.vocabulary.save(directory / TOKENIZER)
 
     # State: resumed, inherited, or fresh.
     optimizer = make_optimizer(phase, param_axes(config))

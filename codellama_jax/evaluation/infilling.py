@@ -1,0 +1,100 @@
+"""Infilling of held-out single lines: exact match, PSM and SPM (paper section 3.2, table 6)."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from codellama_jax.data import Records
+from codellama_jax.evaluation.passk import bootstrap_interval
+from codellama_jax.generation import Model, Sampling, infill
+from codellama_jax.text import InfillFormat
+
+
+@dataclasses.dataclass(frozen=True)
+class Hole:
+    """A line taken out of a document, with what stands before and behind it."""
+
+    path: str
+    prefix: str
+    line: str
+    suffix: str
+
+
+@gin.configurable
+def single_line_holes(
+    corpus: str = gin.REQUIRED,
+    source: str = "python",
+    holes: int = 200,
+    prefix_characters: int = 600,
+    suffix_characters: int = 300,
+    seed: int = 0,
+) -> list[Hole]:
+    """One line with code in it out of each of many held-out documents.
+
+    The hole begins behind the line's indentation and ends before its line end. Context is cut at
+    line ends to the given number of characters.
+    """
+    records = Records(corpus, source, "heldout")
+    generator = np.random.default_rng(seed)
+    found: list[Hole] = []
+    for _ in range(-(-holes // len(records)) if len(records) else 0):
+        for number in generator.permutation(len(records)).tolist():
+            record = records[number]
+            lines = record["text"].splitlines(keepends=True) if record else []
+            usable = [n for n, line in enumerate(lines) if _is_code(line) and n > 0]
+            if not usable or len(found) == holes:
+                continue
+            n = int(generator.choice(usable))
+            line = lines[n].strip()
+            before, after = lines[n].split(line, 1)
+            prefix = _tail("".join(lines[:n]), prefix_characters) + before
+            suffix = after + _head("".join(lines[n + 1 :]), suffix_characters)
+            found.append(Hole(record["path"], prefix, line, suffix))
+    return found
+
+
+@gin.configurable
+def infilling_exact_match(
+    model: Model, holes: Sequence[Hole], max_new_tokens: int = 48, shown: int = 3
+) -> dict[str, Any]:
+    """Share of holes filled with the very line, white space around it aside, greedily.
+
+    Returns:
+      per format {"exact_match", "interval" (95 %, bootstrap), "holes", "ended" (share that the
+      model closed by EOT itself), "examples"}.
+    """
+    result: dict[str, Any] = {}
+    sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
+    contexts = [(hole.prefix, hole.suffix) for hole in holes]
+    for infill_format in InfillFormat:
+        middles = infill(model, contexts, infill_format, sampling)
+        hits = [float(m.strip() == hole.line) for m, hole in zip(middles, holes)]
+        length = [len(model.vocabulary.encode_infix(middle)) for middle in middles]
+        order = sorted(range(len(holes)), key=lambda n: -hits[n])
+        result[infill_format.value] = {
+            "exact_match": float(np.mean(hits)),
+            "interval": list(bootstrap_interval(hits)),
+            "holes": len(holes),
+            "ended": float(np.mean([n < max_new_tokens for n in length])),
+            "examples": [
+                {**dataclasses.asdict(holes[n]), "middle": middles[n], "exact": bool(hits[n])}
+                for n in (*order[:shown], *order[-shown:])
+            ],
+        }
+    return result
+
+
+def _is_code(line: str) -> bool:
+    text = line.strip()
+    return len(text) >= 3 and not text.startswith("#") and any(c.isalpha() for c in text)
+
+
+def _tail(text: str, size: int) -> str:
+    return text if len(text) <= size else text[-size:].partition("\n")[2]
+
+
+def _head(text: str, size: int) -> str:
+    return text if len(text) <= size else text[:size].rpartition("\n")[0] + "\n"

@@ -1,0 +1,80 @@
+"""Reading this project's own checkpoints (training/checkpoints.py writes them).
+
+<phase>/tokenizer.model
+<phase>/checkpoints/<step>/params      the parameter tree
+<phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from codellama_jax.errors import UserError
+from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
+from codellama_jax.parallel import tree_shardings
+from codellama_jax.text import Vocabulary
+
+FOLDER = "checkpoints"
+TOKENIZER = "tokenizer.model"
+
+
+def latest_step(phase_directory: str | Path) -> int:
+    """The last step of a phase that was saved whole.
+
+    Raises:
+      UserError: there is none.
+    """
+    folder = Path(phase_directory) / FOLDER
+    steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
+    if not steps:
+        raise UserError(
+            f"no checkpoint in {phase_directory}: train that phase first (`codellama-jax train`)"
+            " or name another folder"
+        )
+    return max(steps)
+
+
+def read_record(phase_directory: str | Path) -> dict[str, Any]:
+    """The record of a phase's last checkpoint; raises UserError when there is none."""
+    path = Path(phase_directory) / FOLDER / str(latest_step(phase_directory)) / "record/metadata"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the checkpoint record {path}: {error}") from error
+
+
+def config_of(record: dict[str, Any]) -> LlamaConfig:
+    """The model configuration a checkpoint was trained with."""
+    return LlamaConfig(**record["model"])
+
+
+def load_params(
+    phase_directory: str | Path, config: LlamaConfig, mesh: jax.sharding.Mesh
+) -> Params:
+    """Parameters of a phase's last checkpoint, laid out on the mesh.
+
+    Raises:
+      UserError: no checkpoint there, or one that cannot be read or is of another shape.
+    """
+    step = latest_step(phase_directory)
+    shapes = param_shapes(config)
+    like = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        tree_shardings(mesh, shapes, param_axes(config)),
+    )
+    path = (Path(phase_directory) / FOLDER / str(step) / "params").absolute()
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path, like)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot restore the parameters in {path}: {reason}") from error
+
+
+def load_vocabulary(phase_directory: str | Path) -> Vocabulary:
+    """The tokenizer a phase was trained with; raises UserError when it is not there."""
+    return Vocabulary.load(Path(phase_directory) / TOKENIZER)
