@@ -7,6 +7,7 @@ ids; one that lacks them is grown by sixteen ids, 32000 -> 32016.
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -66,7 +67,16 @@ class Vocabulary:
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
         """Reads a SentencePiece `tokenizer.model`; raises UserError when it is not one."""
-        return _load(str(path))
+        try:
+            model = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the tokenizer {path}: {error.strerror}") from error
+        try:
+            return _of_bytes(model)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        except Exception as error:  # protobuf and SentencePiece raise several types for a bad file
+            raise UserError(f"{path} is not a SentencePiece model ({error})") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the model file as it was read."""
@@ -98,9 +108,12 @@ class Vocabulary:
     def decode_continuation(self, context: Sequence[int], ids: Sequence[int]) -> str:
         """Text that `ids` add to `context`, decoded jointly.
 
-        Joint decoding keeps characters whole whose bytes stand on both sides of the boundary.
+        Joint decoding keeps characters whole whose bytes stand on both sides of the boundary: such
+        a character belongs to the text that is added.
         """
-        return self.decode([*context, *ids])[len(self.decode(context)) :]
+        before, joint = self.decode(context), self.decode([*context, *ids])
+        # A context that ends within a character decodes to replacement signs that joint has not.
+        return joint[len(os.path.commonprefix([before, joint])) :]
 
     def piece(self, token: int) -> str:
         """Printable form of one id."""
@@ -113,15 +126,5 @@ class Vocabulary:
         return [i for i in map(int, ids) if i < self._pieces and i not in self.control_ids]
 
 
-@functools.cache
-def _load(path: str) -> Vocabulary:
-    try:
-        model = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the tokenizer {path}: {error.strerror}") from error
-    try:
-        return Vocabulary(model)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except Exception as error:  # protobuf and SentencePiece raise several types for a bad file
-        raise UserError(f"{path} is not a SentencePiece model ({error})") from error
+# By content, not by path: a corpus that is prepared anew has another tokenizer in the same place.
+_of_bytes = functools.lru_cache(maxsize=8)(Vocabulary)
