@@ -1,0 +1,44 @@
+"""What tests of several rooms share. Import this module before anything that starts JAX."""
+
+import functools
+from pathlib import Path
+
+import jax
+from hypothesis import strategies as st
+
+# Before JAX looks for its devices: sharded programs need several, and a CPU can pose as eight.
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL_VOCABULARY = 400
+LLAMA_TOKENIZER = ROOT.parent / "shared/data/llama2-tokenizer/tokenizer.model"
+
+# "▁" (U+2581) is how SentencePiece writes a space, so a text that holds one loses it.
+characters = st.one_of(
+    st.sampled_from(' \n\t\r\0abcdef_()[]<>/:="0123456789é☃☺漢\u200d\U0001f469\U0001f680'),
+    st.characters(exclude_categories=["Cs"], exclude_characters="▁"),
+)
+words = st.sampled_from(
+    ["def f(x):\n", "    return x\n", "\t\t", "  ", "\r\n", "<PRE>", "<s>", "</s>", "☺", "[INST]"]
+)
+texts = st.lists(st.one_of(words, st.text(characters, max_size=8)), max_size=6).map("".join)
+
+
+@functools.cache
+def small_model() -> bytes:
+    """A SentencePiece model of SMALL_VOCABULARY ids, trained on the text room's own code."""
+    from codellama_jax.corpus.document import Document
+    from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
+
+    paths = sorted((ROOT / "codellama_jax/text").glob("*.py"))
+    documents = [Document(path.read_text(), path.name, "python", "code") for path in paths]
+    return train_tokenizer(documents, SMALL_VOCABULARY, 0, TokenizerSettings())
+
+
+@functools.cache
+def small_vocabulary():
+    """The vocabulary of `small_model`."""
+    from codellama_jax.text import Vocabulary
+
+    return Vocabulary(small_model())
