@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codellama_jax.errors import UserError
+from codellama_jax.parallel.mesh import AXES
 
 # "embed" is the width of a parameter, "width" that of an activation: parameters are sharded over
 # fsdp and gathered layer by layer, activations are sharded over fsdp along the batch.
@@ -29,12 +30,22 @@ DEFAULT_RULES = {
 
 @gin.configurable
 def axis_rules(
-    overrides: Mapping[str, Sequence[str]] | None = None,
+    overrides: Mapping[str, str | Sequence[str]] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """The rules table; `overrides` replaces single rows. Raises UserError for an unknown row."""
-    overrides = {name: tuple(axes) for name, axes in (overrides or {}).items()}
+    """The rules table; `overrides` replaces single rows, each with one mesh axis or several.
+
+    Raises:
+      UserError: a row or a mesh axis that does not exist.
+    """
+    overrides = {
+        name: (axes,) if isinstance(axes, str) else tuple(axes)
+        for name, axes in (overrides or {}).items()
+    }
     if unknown := sorted(set(overrides) - set(DEFAULT_RULES)):
         raise UserError(f"axis_rules: no logical axis {unknown[0]!r} in {sorted(DEFAULT_RULES)}")
+    for name, axes in overrides.items():
+        if unknown := [axis for axis in axes if axis not in AXES]:
+            raise UserError(f"axis_rules: {name!r} names {unknown[0]!r}; mesh axes are {AXES}")
     return {**DEFAULT_RULES, **overrides}
 
 
