@@ -44,7 +44,7 @@ class Phase:
         for field in ("steps", "batch_size", "sequence_length"):
             if (value := getattr(self, field)) < 1:
                 raise UserError(f"phase {self.name!r}: {field} = {value} must be at least 1")
-        if not self.name or "/" in self.name:
+        if self.name in ("", ".", "..") or "/" in self.name:
             raise UserError(f"phase name {self.name!r} must be usable as a folder name")
 
     @property
@@ -64,19 +64,23 @@ def in_order(phases: Sequence[Phase]) -> list[Phase]:
         names = [phase.name for phase in phases]
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"two phases of the run are named {twice!r}")
+    for phase in phases:
+        if phase.parent is not None and phase.parent not in by_name:
+            raise UserError(
+                f"phase {phase.name!r} starts from {phase.parent!r}, which is no phase of this"
+                f" run: its phases are {sorted(by_name)}"
+            )
     ordered: list[Phase] = []
     waiting = list(phases)
     while waiting:
         done = {phase.name for phase in ordered}
         ready = [phase for phase in waiting if phase.parent is None or phase.parent in done]
         if not ready:
-            stuck = waiting[0]
-            if stuck.parent not in by_name:
-                raise UserError(
-                    f"phase {stuck.name!r} starts from {stuck.parent!r}, which is no phase of this"
-                    f" run: its phases are {sorted(by_name)}"
-                )
-            raise UserError(f"phase {stuck.name!r} is its own ancestor")
+            # Those that wait descend from a circle; so many steps up is certainly on it.
+            name = waiting[0].name
+            for _ in waiting:
+                name = by_name[name].parent
+            raise UserError(f"phase {name!r} is its own ancestor")
         ordered += ready
         waiting = [phase for phase in waiting if phase not in ready]
     return ordered
