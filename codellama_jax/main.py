@@ -48,6 +48,70 @@ def _train(arguments: Arguments) -> Any:
     return training.train()
 
 
+def _evaluate(arguments: Arguments) -> Any:
+    from codellama_jax.parallel import start_devices, tune_host
+
+    tune_host()
+    from codellama_jax import evaluation
+
+    _configure(arguments)
+    start_devices()
+    return evaluation.evaluate()
+
+
+def _report(arguments: Arguments) -> Any:
+    from codellama_jax.evaluation.report import report
+
+    _configure(arguments)
+    return report()
+
+
+def _model(arguments: Arguments) -> Any:
+    from codellama_jax.parallel import start_devices, tune_host
+
+    tune_host()
+    from codellama_jax import generation
+
+    _configure(arguments)
+    start_devices()
+    return generation, generation.load_model(arguments.checkpoint)
+
+
+def _text(argument: str) -> str:
+    """An argument as it is, or the file named behind @, or standard input for -."""
+    if argument == "-":
+        return sys.stdin.read()
+    return Path(argument[1:]).read_text() if argument.startswith("@") else argument
+
+
+def _complete(arguments: Arguments) -> Any:
+    prefix = _text(arguments.prefix)
+    generation, model = _model(arguments)
+    (text,) = generation.complete(model, [prefix])
+    print(prefix + text)
+    return {"prefix": prefix, "completion": text}
+
+
+def _infill(arguments: Arguments) -> Any:
+    text = _text(arguments.text)
+    prefix, hole, suffix = text.partition(arguments.hole)
+    if not hole:
+        raise UserError(f"the text has no {arguments.hole} to fill: mark the place with it")
+    generation, model = _model(arguments)
+    (middle,) = generation.infill(model, [(prefix, suffix)], arguments.format)
+    print(prefix + middle + suffix)
+    return {"prefix": prefix, "middle": middle, "suffix": suffix}
+
+
+def _chat(arguments: Arguments) -> Any:
+    system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+    generation, model = _model(arguments)
+    dialogue = [*system, {"role": "user", "content": _text(arguments.question)}]
+    (answer,) = generation.chat(model, [dialogue])
+    print(answer)
+    return [*dialogue, {"role": "assistant", "content": answer}]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="codellama-jax",
@@ -88,6 +152,32 @@ def _parser() -> argparse.ArgumentParser:
         "train the phases of a run",
         "Continues where an earlier start was interrupted.",
     )
+    verb(
+        "evaluate",
+        _evaluate,
+        "measure every checkpoint of a run",
+        "Bits per byte, loss by position, infilling, key retrieval, programs in a sandbox.",
+    )
+    verb(
+        "report",
+        _report,
+        "write report.html, report.md and report.json of an evaluated run",
+        "The HTML is one file that opens offline.",
+    )
+    checkpoint = "folder of a trained phase, e.g. runs/quickstart/code"
+    text = "text, @file, or - for standard input"
+    added = verb("complete", _complete, "continue a text", "Set Sampling.* by gin.")
+    added.add_argument("--checkpoint", required=True, help=checkpoint)
+    added.add_argument("prefix", help=text)
+    added = verb("infill", _infill, "fill the hole in a text", "Set Sampling.* by gin.")
+    added.add_argument("--checkpoint", required=True, help=checkpoint)
+    added.add_argument("--format", choices=("psm", "spm"), default="psm")
+    added.add_argument("--hole", default="<FILL>", help="what marks the hole")
+    added.add_argument("text", help=text)
+    added = verb("chat", _chat, "answer a question", "Set Sampling.* by gin.")
+    added.add_argument("--checkpoint", required=True, help=checkpoint)
+    added.add_argument("--system", help="instructions that come before the dialogue")
+    added.add_argument("question", help=text)
     return parser
 
 
@@ -107,6 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ninterrupted: the same command continues from the last checkpoint", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130)  # without waiting for the threads of a save or of XLA
+    # gin appends the names of the configurables it was in.
+    message = message.partition("\n  In call to configurable")[0]
     print(f"codellama-jax: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

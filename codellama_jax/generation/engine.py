@@ -14,7 +14,7 @@ import numpy as np
 
 from codellama_jax.errors import UserError
 from codellama_jax.generation.sampling import Sampling, choose
-from codellama_jax.model import LlamaConfig, Params, apply, empty_cache
+from codellama_jax.model import KVCache, LlamaConfig, Params, apply, empty_cache
 
 
 @gin.configurable
@@ -27,14 +27,25 @@ class Engine:
     Args:
       config, params: the model.
       batch_size: prompts generated at once.
-      smallest_bucket: shortest padded prompt, in tokens.
+      smallest_bucket: shortest padded prompt, in tokens; a power of two.
+      prefill_chunk: tokens of a prompt read at once, a power of two; bounds the attention scores
+        held to prefill_chunk x prompt length.
     """
 
     def __init__(
-        self, config: LlamaConfig, params: Params, batch_size: int = 32, smallest_bucket: int = 64
+        self,
+        config: LlamaConfig,
+        params: Params,
+        batch_size: int = 32,
+        smallest_bucket: int = 64,
+        prefill_chunk: int = 256,
     ):
+        for name, size in (("smallest_bucket", smallest_bucket), ("prefill_chunk", prefill_chunk)):
+            if size < 1 or size & (size - 1):
+                raise UserError(f"Engine.{name} = {size} must be a power of two")
         self.config, self.params = config, params
         self.batch_size, self.smallest_bucket = batch_size, smallest_bucket
+        self.prefill_chunk = prefill_chunk
 
     def generate(
         self, prompts: Sequence[Sequence[int]], stop_ids: Sequence[int], sampling: Sampling
@@ -82,6 +93,7 @@ class Engine:
         requests = np.resize(np.array(chosen, np.int32), rows)
         new = _generate(
             self.config,
+            min(self.prefill_chunk, length),
             sampling.max_new_tokens,
             sampling.temperature,
             sampling.top_p,
@@ -101,9 +113,10 @@ def _until(ids: list[int], stops: set[int]) -> list[int]:
     return ids[: next((n for n, token in enumerate(ids) if token in stops or token < 0), len(ids))]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
 def _generate(
     config: LlamaConfig,
+    chunk: int,
     max_new: int,
     temperature: float,
     top_p: float,
@@ -122,7 +135,14 @@ def _generate(
     stops = jnp.array(stop_ids, jnp.int32)
 
     # Padding writes keys behind a row's prompt; each is overwritten before any token may see it.
-    hidden, cache = apply(config, params, "extend", tokens, jnp.zeros_like(lengths), cache)
+    def read(cache: KVCache, part: tuple[jax.Array, jax.Array]) -> tuple[KVCache, jax.Array]:
+        start, ids = part
+        hidden, cache = apply(config, params, "extend", ids, jnp.full(batch, start), cache)
+        return cache, hidden
+
+    parts = jnp.moveaxis(tokens.reshape(batch, -1, chunk), 1, 0)
+    cache, hidden = jax.lax.scan(read, cache, (jnp.arange(0, padded, chunk), parts))
+    hidden = jnp.moveaxis(hidden, 0, 1).reshape(batch, padded, -1)
     last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)[:, 0]
 
     def pick(hidden: jax.Array, step: jax.Array) -> jax.Array:

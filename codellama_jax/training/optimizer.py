@@ -23,7 +23,6 @@ def learning_rate(phase: Phase) -> optax.Schedule:
 
 @gin.configurable
 def make_optimizer(
-    phase: Phase,
     axes: Any,
     beta1: float = 0.9,
     beta2: float = 0.95,
@@ -31,10 +30,9 @@ def make_optimizer(
     weight_decay: float = 0.1,
     clip_norm: float = 1.0,
 ) -> optax.GradientTransformation:
-    """The optimizer of a phase.
+    """AdamW up to the factor -learning_rate, which the train step applies.
 
     Args:
-      phase: gives the schedule.
       axes: logical axes of every parameter; matrices decay, norm weights do not.
       beta1, beta2: decay rates of the moments.
       eps: added to the root of the second moment.
@@ -46,12 +44,8 @@ def make_optimizer(
         return len([name for name in names if name != "layers"]) > 1
 
     decays = jax.tree.map(is_matrix, axes, is_leaf=lambda node: isinstance(node, tuple))
-    adamw = optax.adamw(
-        learning_rate(phase),
-        b1=beta1,
-        b2=beta2,
-        eps=eps,
-        weight_decay=weight_decay,
-        mask=decays,
+    return optax.chain(
+        optax.clip_by_global_norm(clip_norm),
+        optax.scale_by_adam(b1=beta1, b2=beta2, eps=eps),
+        optax.add_decayed_weights(weight_decay, mask=decays),
     )
-    return optax.chain(optax.clip_by_global_norm(clip_norm), adamw)

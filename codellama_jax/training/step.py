@@ -10,11 +10,12 @@ from jax.sharding import Mesh
 
 from codellama_jax.data import Batch
 from codellama_jax.model import LlamaConfig, Params, apply
+from codellama_jax.parallel import replicated
 from codellama_jax.training.loss import cross_entropy
 from codellama_jax.training.state import TrainState, state_shardings
 
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch, float], tuple[TrainState, Metrics]]
 
 
 @gin.configurable
@@ -22,10 +23,12 @@ def make_train_step(
     config: LlamaConfig,
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
-    num_tasks: int,
     loss_chunk: int = 512,
 ) -> TrainStep:
     """The jitted step; it donates the state.
+
+    Nothing of the schedule or the mixture is compiled in: phases of one model and batch shape
+    share one program.
 
     Args:
       config: of the model.
@@ -35,7 +38,7 @@ def make_train_step(
       loss_chunk: positions of a row whose logits are held at once.
 
     Returns:
-      step(state, batch) -> (state, metrics). Metrics are float32: loss (nats a token), tokens
+        step(state, batch) -> (state, metrics). Metrics are float32: loss (nats a token), tokens
       (with loss), gradient_norm, and task_loss and task_tokens, summed per task (num_tasks,).
     """
 
@@ -47,21 +50,23 @@ def make_train_step(
         total, losses = cross_entropy(hidden, head, batch["targets"], batch["weights"], loss_chunk)
         return total / jnp.maximum(jnp.sum(batch["weights"]), 1.0), losses
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, batch: Batch, learning_rate: jax.Array
+    ) -> tuple[TrainState, Metrics]:
         (loss, losses), gradients = jax.value_and_grad(summed_loss, has_aux=True)(
             state.params, batch
         )
         updates, moments = optimizer.update(gradients, state.optimizer, state.params)
+        updates = jax.tree.map(lambda update: -learning_rate * update, updates)
         params = optax.apply_updates(state.params, updates)
-        of_task = jax.nn.one_hot(batch["task"], num_tasks, dtype=jnp.float32)
         metrics = {
             "loss": loss,
-            "tokens": jnp.sum(batch["weights"]),
             "gradient_norm": optax.global_norm(gradients),
-            "task_loss": jnp.einsum("BS,BS,BT->T", losses, batch["weights"], of_task),
-            "task_tokens": jnp.einsum("BS,BT->T", batch["weights"], of_task),
+            "row_loss": jnp.sum(losses * batch["weights"], axis=1),
+            "row_tokens": jnp.sum(batch["weights"], axis=1),
+            "row_task": batch["task"],
         }
         return TrainState(params, moments, state.step + 1), metrics
 
     shardings = state_shardings(config, optimizer, mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))

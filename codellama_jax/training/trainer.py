@@ -7,6 +7,7 @@ from typing import Any
 
 import gin
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from codellama_jax import __version__
@@ -64,7 +65,7 @@ def train_phase(
     stream.vocabulary.save(directory / TOKENIZER)
 
     # State: resumed, inherited, or fresh.
-    optimizer = make_optimizer(phase, param_axes(config))
+    optimizer = make_optimizer(param_axes(config))
     if start:
         record = checkpoints.record(start)
         check_fingerprint(record["data"]["fingerprint"], stream.fingerprint(), directory)
@@ -89,23 +90,23 @@ def train_phase(
     }
 
     # The loop. Metrics of a step are read when the next one is under way.
-    step_fn = make_train_step(config, optimizer, mesh, len(stream.tasks))
-    rate = learning_rate(phase)
+    step_fn = make_train_step(config, optimizer, mesh)
+    rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
     progress = Progress(directory, phase, start, flops)
     names = [task.name for task in stream.tasks]
     pending: tuple[int, dict] | None = None
     batches = loader.batches(start, phase.steps)
     for step, batch in zip(itertools.count(start + 1), batches):
-        state, metrics = step_fn(state, batch)
+        state, metrics = step_fn(state, batch, rates[step - 1])
         if pending:
-            progress.write(*_readable(*pending, names, rate), loader.waited)
+            progress.write(*_readable(*pending, names, rates), loader.waited)
         pending = (step, metrics)
         last = step == phase.steps
         if last or checkpoints.due(step):
             position = {"step": step, "fingerprint": stream.fingerprint()}
             checkpoints.save(step, state, {**record, "data": position}, last)
-    progress.write(*_readable(*pending, names, rate), loader.waited)
+    progress.write(*_readable(*pending, names, rates), loader.waited)
     progress.close()
     checkpoints.close()
     for place, count in stream.set_aside().items():
@@ -114,16 +115,18 @@ def train_phase(
 
 
 def _readable(
-    step: int, metrics: dict[str, jax.Array], names: list[str], rate: Any
+    step: int, metrics: dict[str, jax.Array], names: list[str], rates: np.ndarray
 ) -> tuple[int, dict[str, Any]]:
     values = jax.device_get(metrics)
-    tokens = values["task_tokens"].tolist()
-    losses = zip(names, values["task_loss"].tolist(), tokens)
+    losses, tokens = (
+        np.bincount(values["row_task"], values[what], len(names)).tolist()
+        for what in ("row_loss", "row_tokens")
+    )
     return step, {
         "loss": float(values["loss"]),
         "gradient_norm": float(values["gradient_norm"]),
-        "tokens": int(values["tokens"]),
-        "learning_rate": float(rate(step - 1)),
-        "task_loss": {name: loss / n for name, loss, n in losses if n},
+        "tokens": int(sum(tokens)),
+        "learning_rate": float(rates[step - 1]),
+        "task_loss": {name: loss / n for name, loss, n in zip(names, losses, tokens) if n},
         "task_tokens": {name: int(n) for name, n in zip(names, tokens)},
     }
