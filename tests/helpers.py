@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 # Before JAX looks for its devices: sharded programs need several, and a CPU can pose as eight.
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+# They share one thread pool, which collectives of several programs under way could exhaust.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_VOCABULARY = 400

@@ -1,0 +1,93 @@
+"""The chunked loss against the plain one: values, and gradients by JAX's own differentiation."""
+
+import helpers  # noqa: F401  (eight virtual devices)
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from codellama_jax.training import cross_entropy
+
+B, S, D, V = 3, 12, 8, 29
+
+
+def plain(hidden, head, targets, weights):
+    logits = jnp.einsum("BSD,DV->BSV", hidden, head)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return jnp.sum(losses * weights), losses
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    generator = np.random.default_rng(0)
+    hidden = generator.normal(size=(B, S, D)).astype(np.float32)
+    head = generator.normal(size=(D, V)).astype(np.float32)
+    targets = generator.integers(0, V, (B, S))
+    weights = generator.uniform(size=(B, S)).astype(np.float32)
+    weights[0, 4:9] = 0
+    weights[2] = 0
+    return hidden, head, targets, weights
+
+
+@pytest.mark.parametrize("chunk", [4, 5, 512])
+def test_value_and_gradients(arrays, chunk):
+    hidden, head, targets, weights = arrays
+    (value, losses), gradients = jax.value_and_grad(
+        lambda h, w: cross_entropy(h, w, targets, weights, chunk), argnums=(0, 1), has_aux=True
+    )(hidden, head)
+    (expected, expected_losses), expected_gradients = jax.value_and_grad(
+        lambda h, w: plain(h, w, targets, weights), argnums=(0, 1), has_aux=True
+    )(hidden, head)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-5)
+    for ours, theirs in zip(gradients, expected_gradients):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    assert not np.any(gradients[0][2]) and not np.any(gradients[0][0, 4:9])
+
+
+def test_without_differentiation_the_value_is_the_same(arrays):
+    alone = cross_entropy(*arrays, 5)
+    value, pullback = jax.vjp(lambda h: cross_entropy(h, *arrays[1:], 5)[0], arrays[0])
+    np.testing.assert_array_equal(alone[0], value)
+    assert alone[1].shape == (B, S)
+
+
+def test_gradient_is_scaled_with_what_is_made_of_the_sum(arrays):
+    hidden, head, targets, weights = arrays
+
+    def mean(loss):
+        return lambda h, w: loss(h, w)[0] / 7 + 3 * jnp.sum(w**2)
+
+    ours = jax.grad(mean(lambda h, w: cross_entropy(h, w, targets, weights, 5)), (0, 1))
+    theirs = jax.grad(mean(lambda h, w: plain(h, w, targets, weights)), (0, 1))
+    for found, expected in zip(ours(hidden, head), theirs(hidden, head)):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_all_weights_zero(arrays):
+    hidden, head, targets, weights = arrays
+    value, gradient = jax.value_and_grad(
+        lambda h: cross_entropy(h, head, targets, np.zeros_like(weights), 5)[0]
+    )(hidden)
+    assert value == 0 and not np.any(gradient)
+
+
+def test_large_logits_do_not_overflow(arrays):
+    hidden, head, targets, weights = arrays
+    value, gradient = jax.value_and_grad(lambda h: cross_entropy(h, head, targets, weights, 5)[0])(
+        hidden * 1e4
+    )
+    np.testing.assert_allclose(value, plain(hidden * 1e4, head, targets, weights)[0], rtol=1e-5)
+    assert np.isfinite(gradient).all()
+
+
+def test_bfloat16_activations_have_float32_losses(arrays):
+    hidden, head, targets, weights = arrays
+    low = jnp.asarray(hidden, jnp.bfloat16)
+    (value, losses), (to_hidden, to_head) = jax.value_and_grad(
+        lambda h, w: cross_entropy(h, w, targets, weights, 5), argnums=(0, 1), has_aux=True
+    )(low, head)
+    assert value.dtype == losses.dtype == to_head.dtype == jnp.float32
+    assert to_hidden.dtype == jnp.bfloat16
+    np.testing.assert_allclose(value, plain(hidden, head, targets, weights)[0], rtol=2e-2)
