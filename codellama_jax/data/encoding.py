@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import gin
 import numpy as np
 
+from codellama_jax.errors import UserError
 from codellama_jax.text import (
     InfillFormat,
     Vocabulary,
@@ -129,6 +130,8 @@ class Dialogue:
         messages = list(record["messages"])
         head = messages[:1] if messages and messages[0]["role"] == "system" else []
         turns = messages[len(head) :]
+        if not turns:
+            raise UserError("a dialogue without a question")
         while turns:
             rendered = render_dialogue(self.vocabulary, [*head, *turns])
             if row_length is None or len(rendered.ids) - 1 <= row_length:

@@ -18,7 +18,7 @@ class Records:
     Attributes:
       lengths: int32 (documents,), plain tokens of each document, without bos and eos.
       digest: what the fingerprint of a data pipeline holds of these files.
-      set_aside: how many times a record could not be read, by file and reason.
+      set_aside: how many times a record could not be used, by file and reason.
     """
 
     def __init__(self, corpus: str | Path, source: str, split: str):
@@ -53,12 +53,19 @@ class Records:
     def __getitem__(self, number: int) -> dict[str, Any] | None:
         """The record, or None when it cannot be read, which is counted in `set_aside`."""
         try:
-            return json.loads(self.raw(number))
-        except (ValueError, RuntimeError) as error:
-            shard = int(np.searchsorted(self._ends, number, side="right"))
-            place = f"{self.paths[shard]} record {number}: {type(error).__name__}"
-            self.set_aside[place] += 1
+            record = json.loads(self.raw(number))
+            if not isinstance(record, dict):
+                raise TypeError("not an object")
+        except (ValueError, TypeError, RuntimeError) as error:
+            self.put_aside(number, error)
             return None
+        return record
+
+    def put_aside(self, number: int, error: Exception) -> None:
+        """Counts a record that cannot be used."""
+        shard = int(np.searchsorted(self._ends, number, side="right"))
+        reason = str(error) if isinstance(error, UserError) else type(error).__name__
+        self.set_aside[f"{self.paths[shard]} record {number}: {reason}"] += 1
 
     def raw(self, number: int) -> bytes:
         """The record's bytes, a UTF-8 JSON object."""

@@ -7,13 +7,14 @@ any host computes any row, and resuming is a number.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gin
 import numpy as np
 import seqio
 
-from codellama_jax.data.encoding import DocumentKey, Encoder, Sequence
+from codellama_jax.data.encoding import DocumentKey, Encoder, Record, Sequence
 from codellama_jax.data.mixing import MixingCycle
 from codellama_jax.data.packing import Piece, pack
 from codellama_jax.data.permutation import permuted
@@ -92,11 +93,10 @@ class TaskRows:
 
     def _sequence(self, piece: Piece, epoch: int, available: int) -> Sequence:
         if piece.whole:
-            record = self.records[piece.document]
-            if record is None:
-                return _EMPTY
             key = DocumentKey(self.seed, self.name, epoch, piece.document)
-            return self.encoder.encode_whole(record, key, available)
+            return self._usable(
+                piece.document, lambda record: self.encoder.encode_whole(record, key, available)
+            )
         ids, in_loss = self._encoded(piece.document, None)
         return Sequence(*(part[piece.start : piece.stop + 1] for part in (ids, in_loss)))
 
@@ -105,14 +105,24 @@ class TaskRows:
         if document in self._cache:
             self._cache.move_to_end(document)
             return self._cache[document]
-        record = self.records[document]
-        sequence = _EMPTY if record is None else self.encoder.encode(record, row_length)
+        sequence = self._usable(document, lambda record: self.encoder.encode(record, row_length))
         self._cache[document] = sequence
         self._cache_left -= sequence.ids.nbytes + sequence.in_loss.nbytes
         while self._cache_left < 0 and len(self._cache) > 1:
             _, dropped = self._cache.popitem(last=False)
             self._cache_left += dropped.ids.nbytes + dropped.in_loss.nbytes
         return sequence
+
+    def _usable(self, document: int, encode: Callable[[Record], Sequence]) -> Sequence:
+        """What `encode` makes of a document; nothing, and a count, where it cannot be used."""
+        record = self.records[document]
+        if record is None:
+            return _EMPTY
+        try:
+            return encode(record)
+        except (UserError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.records.put_aside(document, error)
+            return _EMPTY
 
 
 _EMPTY = Sequence(np.zeros(0, np.int32), np.zeros(0, bool))
@@ -186,7 +196,7 @@ class RowStream:
         }
 
     def set_aside(self) -> dict[str, int]:
-        """Records that could not be read so far, by place and reason."""
+        """Records that could not be used so far, by place and reason."""
         return {place: n for rows in self.tasks for place, n in rows.records.set_aside.items()}
 
 
