@@ -25,8 +25,6 @@ setup(
         "flax>=0.12,<=0.12.8",
         "gin-config>=0.5",
         "jax>=0.10,<0.11.1",
-        "jinja2>=3.1",
-        "matplotlib>=3.9",
         "numpy>=2",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8",
@@ -37,7 +35,17 @@ setup(
     extras_require={
         "tpu": ["jax[tpu]"],
         "gpu": ["jax[cuda12]"],
-        "dev": ["hypothesis", "pytest", "pytest-timeout", "ruff", "torch", "transformers"],
+        # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
+        "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
+        "dev": [
+            "hypothesis",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "safetensors",
+            "torch==2.13.0",
+            "transformers",
+        ],
     },
-    entry_points={"console_scripts": ["codellama-jax = codellama_jax.main:main"]},
+    entry_points={"console_scripts": ["codellama-jax = codellama_jax.main:run"]},
 )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codellama_jax import __version__
-from codellama_jax.errors import UserError
+from codellama_jax.errors import UserError, explain
 
 Arguments = argparse.Namespace
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,24 +185,31 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         result = arguments.run(arguments)
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
         return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command continues from the last checkpoint", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(130)  # without waiting for the threads of a save or of XLA
-    # gin appends the names of the configurables it was in.
-    message = message.partition("\n  In call to configurable")[0]
-    print(f"codellama-jax: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+        print("\ninterrupted: the same command continues where it was", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        print(f"codellama-jax: error: {message}", file=sys.stderr)
+        return 2
+
+
+def run() -> None:
+    """The console script. After a failure it does not wait for threads that save or compute."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

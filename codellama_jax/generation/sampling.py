@@ -6,7 +6,7 @@ import gin
 import jax
 import jax.numpy as jnp
 
-from codellama_jax.errors import UserError
+from codellama_jax.errors import UserError, check_fields
 
 
 @gin.configurable
@@ -27,6 +27,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
             raise UserError(
                 f"{self}: temperature must be >= 0, top_p in (0, 1], max_new_tokens >= 1"

@@ -5,7 +5,7 @@ from typing import Literal
 
 import gin
 
-from codellama_jax.errors import UserError
+from codellama_jax.errors import UserError, check_fields
 
 RematPolicy = Literal["none", "full", "dots", "projections"]
 
@@ -53,6 +53,10 @@ class LlamaConfig:
     attention_block: int = 512
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        for field in ("dtype", "param_dtype"):
+            if (value := getattr(self, field)) not in ("float32", "bfloat16"):
+                raise UserError(f"LlamaConfig.{field} = {value!r}: choose float32 or bfloat16")
         if self.num_heads % self.num_kv_heads:
             raise UserError(
                 f"LlamaConfig: {self.num_heads} query heads do not divide into groups over"
@@ -65,10 +69,6 @@ class LlamaConfig:
             )
         if self.key_size % 2:
             raise UserError(f"LlamaConfig: head size {self.key_size} is odd; rotary needs pairs")
-        if self.remat not in RematPolicy.__args__:
-            raise UserError(
-                f"LlamaConfig.remat = {self.remat!r}: choose one of {RematPolicy.__args__}"
-            )
 
     @property
     def key_size(self) -> int:

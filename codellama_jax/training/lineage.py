@@ -1,11 +1,13 @@
 """Where a checkpoint comes from, and whether its data is still the same."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 from codellama_jax import __version__
 from codellama_jax.errors import UserError
+from codellama_jax.model import LlamaConfig
 from codellama_jax.training.phase import Phase
 
 
@@ -19,15 +21,33 @@ def lineage_entry(phase: Phase, seed: int) -> dict[str, Any]:
     }
 
 
+def check_settings(record: dict[str, Any], phase: Phase, config: LlamaConfig, place: Path) -> None:
+    """Raises UserError when the phase or model in `place` was begun with other settings."""
+    saved = {**record["lineage"][-1]["settings"], **record["model"]}
+    now = {**dataclasses.asdict(phase), **dataclasses.asdict(config)}
+    # These change neither the result nor what a person takes the phase for.
+    free = ("purpose", "scan_unroll", "attention_block", "remat")
+    _refuse_change(
+        {k: v for k, v in saved.items() if k not in free},
+        {k: v for k, v in now.items() if k not in free},
+        f"{place}: the phase was begun with other settings",
+    )
+
+
 def check_fingerprint(saved: dict[str, Any], now: dict[str, Any], place: Path) -> None:
     """Raises UserError naming what changed in the data since the checkpoint in `place`."""
+    _refuse_change(saved, now, f"{place}: the data is not what the checkpoint was trained on")
+
+
+def _refuse_change(saved: dict[str, Any], now: dict[str, Any], what: str) -> None:
+    saved = json.loads(json.dumps(saved))  # tuples as the lists that JSON makes of them
+    now = json.loads(json.dumps(now))
     changed = [key for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
     if changed:
         key = changed[0]
         raise UserError(
-            f"{place}: the data is not what the checkpoint was trained on: {', '.join(changed)}"
-            f" changed ({key} was {_short(saved.get(key))}, is {_short(now.get(key))}); restore"
-            " them or choose another run directory"
+            f"{what}: {', '.join(changed)} changed ({key} was {_short(saved.get(key))}, is"
+            f" {_short(now.get(key))}); put it back or choose another run directory"
         )
 
 

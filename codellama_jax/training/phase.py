@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import gin
 
-from codellama_jax.errors import UserError
+from codellama_jax.errors import UserError, check_fields
 
 
 @gin.configurable
@@ -41,6 +41,7 @@ class Phase:
     purpose: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for field in ("steps", "batch_size", "sequence_length"):
             if (value := getattr(self, field)) < 1:
                 raise UserError(f"phase {self.name!r}: {field} = {value} must be at least 1")

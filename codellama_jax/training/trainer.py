@@ -15,7 +15,7 @@ from codellama_jax.data import HostLoader, RowStream
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.training.checkpoints import PhaseCheckpoints
-from codellama_jax.training.lineage import check_fingerprint, lineage_entry
+from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.progress import Progress
@@ -45,14 +45,11 @@ def train_phase(
     """
     checkpoints = PhaseCheckpoints(directory)
     start = checkpoints.latest() or 0
-    if start == phase.steps:
-        checkpoints.close()
-        return False
-    if start > phase.steps:
-        raise UserError(
-            f"{directory} is at step {start}, the phase ends at {phase.steps}: the configuration"
-            " changed; choose another run directory or put the steps back"
-        )
+    if start:
+        record = checkpoints.record(start)
+        check_settings(record, phase, config, directory)
+        if start == phase.steps:
+            return False
 
     # Data: a function of the step, so that resuming is a number.
     stream = RowStream(phase.mixture, phase.sequence_length, seed)
@@ -67,7 +64,6 @@ def train_phase(
     # State: resumed, inherited, or fresh.
     optimizer = make_optimizer(param_axes(config))
     if start:
-        record = checkpoints.record(start)
         check_fingerprint(record["data"]["fingerprint"], stream.fingerprint(), directory)
         state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
         ancestors = record["lineage"][:-1]
