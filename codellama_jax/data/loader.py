@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from codellama_jax.data.stream import RowStream
 from codellama_jax.errors import UserError
-from codellama_jax.parallel import partition_spec
+from codellama_jax.parallel import named_sharding, partition_spec
 
 Batch = dict[str, jax.Array]
 
@@ -31,6 +31,9 @@ class HostLoader:
       mesh: the batch is laid out over its data and fsdp axes, the sequence over context.
       prefetch: batches made ahead.
 
+    Raises:
+      UserError: rows or positions that do not divide over the mesh.
+
     Attributes:
       waited: seconds the training loop has waited for data.
     """
@@ -44,7 +47,8 @@ class HostLoader:
                 f" choose a multiple of {shards}"
             )
         self._rows_layout = NamedSharding(mesh, partition_spec(("batch",)))
-        self._layout = NamedSharding(mesh, partition_spec(("batch", "sequence")))
+        shape, axes = (batch_size, stream.row_length), ("batch", "sequence")
+        self._layout = named_sharding(mesh, shape, axes, "a batch of rows")
         held = self._rows_layout.addressable_devices_indices_map((batch_size,)).values()
         self._held = sorted({n for (span,) in held for n in range(*span.indices(batch_size))})
         self.waited = 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gin
+import numpy as np
 import seqio
 import tensorflow as tf
 
@@ -66,8 +67,9 @@ class SeqioVocabulary(seqio.Vocabulary):
     def _decode_tf(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda row: self.vocabulary.decode(row), [ids], tf.string)
 
-    def _encode_bytes(self, text: bytes) -> Any:
-        return tf.constant(self.vocabulary.encode(text.decode("utf-8")), tf.int32).numpy()
+    def _encode_bytes(self, text: bytes | np.ndarray) -> np.ndarray:
+        text = np.asarray(text, object).item()  # bytes in a graph, an array of them eagerly
+        return np.array(self.vocabulary.encode(text.decode("utf-8")), np.int32)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SeqioVocabulary) and (
@@ -142,7 +144,8 @@ class EncodeDocuments:
         def encode(number: Any, record: bytes) -> Any:
             key = DocumentKey(self.seed, self.task, 0, int(number))
             ids, in_loss = self.encoder.encode_whole(json.loads(record), key, limit)
-            return ids[1:], in_loss[1:].astype("int32")
+            # seqio trims the targets alone to a length that is given for targets.
+            return ids[1:][:limit], in_loss[1:][:limit].astype("int32")
 
         def encode_example(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             ids, in_loss = tf.numpy_function(
