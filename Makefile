@@ -1,0 +1,57 @@
+# Everything a fresh clone needs; `make` alone lists it. Set-up is requirements/install.sh.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+RUN := $(BIN)/codellama-jax
+EVALUATION := --gin_file=configs/evaluations/quickstart.gin
+PYTEST_OPTIONS ?=
+
+.PHONY: help setup setup-dev system-check quickstart test test-slow lint format lock clean
+
+help: ## list these targets
+	@echo "codellama-jax: make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 16
+
+setup: ## make .venv from requirements/runtime.lock (PYTHON=... names the interpreter)
+	@requirements/install.sh runtime
+
+setup-dev: ## the same with what tests need, requirements/dev.lock
+	@requirements/install.sh dev
+
+system-check: ## look for the system packages that help
+	@command -v bwrap >/dev/null || echo "bubblewrap is missing, so generated programs" \
+	  "will not be run: sudo apt-get install bubblewrap"
+
+quickstart: setup system-check ## corpus, every phase, evaluation and report; continues if stopped
+	@: $(eval STARTED := $(shell date +%s))
+	$(RUN) prepare --gin_file=configs/corpora/quickstart.gin
+	$(RUN) train --gin_file=configs/runs/quickstart.gin
+	$(RUN) evaluate $(EVALUATION)
+	$(RUN) report $(EVALUATION)
+	@took=$$(( $$(date +%s) - $(STARTED) )); \
+	  echo "quickstart: $$(( took / 60 )) min $$(( took % 60 )) s after set-up; the report:"
+	@ls $(CURDIR)/runs/quickstart/report.{html,md,json}
+
+test: setup-dev system-check lint ## lint, then every test that is not slow
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+
+test-slow: setup-dev system-check ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+lint: setup-dev ## check style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: setup-dev ## put style right
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: ## resolve setup.py into requirements/*.lock (UPGRADE=1: newest versions)
+	@requirements/lock.sh
+
+clean: ## remove .venv and caches; corpora/ and runs/ stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
