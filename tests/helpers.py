@@ -12,6 +12,15 @@ jax.config.update("jax_num_cpu_devices", 8)
 # They share one thread pool, which collectives of several programs under way could exhaust.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 
+# LLVM's best code is not worth its compilation for arrays this small.
+quick_jit = functools.partial(
+    jax.jit,
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+    },
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_VOCABULARY = 400
 LLAMA_TOKENIZER = ROOT.parent / "shared/data/llama2-tokenizer/tokenizer.model"

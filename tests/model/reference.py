@@ -1,13 +1,11 @@
 """transformers' Llama with our weights: an implementation that is not ours, to compare with."""
 
-import functools
-
-import helpers  # noqa: F401  (eight virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 import transformers
+from helpers import quick_jit
 
 from codellama_jax.model import LlamaConfig, apply, param_shapes
 
@@ -20,15 +18,6 @@ TINY = {
     "ffn_dim": 48,
     "dtype": "float32",
 }
-
-# LLVM's best code is not worth its compilation for arrays this small.
-quick_jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-    },
-)
 
 
 def tiny(**changes) -> LlamaConfig:

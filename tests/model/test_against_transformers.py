@@ -6,10 +6,11 @@ import numpy as np
 import optax
 import pytest
 import torch
+from helpers import quick_jit
 
 from codellama_jax.model import apply, replace
 
-from .reference import huggingface, logits, named, quick_jit, random_params, random_tokens, tiny
+from .reference import huggingface, logits, named, random_params, random_tokens, tiny
 
 CASES = {
     "multi-head": {},

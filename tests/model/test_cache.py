@@ -3,10 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import quick_jit
 
 from codellama_jax.model import apply, empty_cache, replace
 
-from .reference import logits, quick_jit, random_params, random_tokens, tiny
+from .reference import logits, random_params, random_tokens, tiny
 
 CONFIG = tiny(num_kv_heads=2, rope_base=1e6)
 

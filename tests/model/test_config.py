@@ -4,11 +4,12 @@ import gin
 import jax
 import numpy as np
 import pytest
+from helpers import quick_jit
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, init_params, param_axes, param_shapes, replace
 
-from .reference import quick_jit, tiny
+from .reference import tiny
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import quick_jit
 
 from codellama_jax.model import apply, replace
 
-from .reference import logits, quick_jit, random_params, random_tokens, tiny
+from .reference import logits, random_params, random_tokens, tiny
 
 CONFIG = tiny(num_kv_heads=2)
 
@@ -25,11 +26,10 @@ def packed(lengths, row_length, seed=0):
     return texts, row[None], positions[None], segments[None]
 
 
-@pytest.mark.parametrize("block", [512, 16])
-def test_packed_texts_do_not_see_each_other(block):
-    config = replace(CONFIG, attention_block=block)
+def test_packed_texts_do_not_see_each_other():
+    config = replace(CONFIG, attention_block=16)
     params = random_params(config)
-    texts, *row = packed([9, 1, 17, 5], 40)
+    texts, *row = packed([9, 1, 17, 9], 40)
     together = logits(config, params, *row)[0]
     start = 0
     for text in texts:

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import quick_jit
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import apply, param_axes, param_shapes, replace
 from codellama_jax.parallel import AXES, make_mesh, named_sharding, tree_shardings
 
-from .reference import quick_jit, random_params, random_tokens, tiny
+from .reference import random_params, random_tokens, tiny
 
 CONFIG = tiny(num_kv_heads=2, num_heads=4)
 MESHES = [

@@ -1,11 +1,11 @@
 """The chunked loss against the plain one: values, and gradients by JAX's own differentiation."""
 
-import helpers  # noqa: F401  (eight virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import quick_jit
 
 from codellama_jax.training import cross_entropy
 
@@ -30,20 +30,20 @@ def arrays():
     return hidden, head, targets, weights
 
 
+def differentiated(loss, *arrays):
+    """(sum, losses) and the gradients of the sum by hidden and head."""
+    return quick_jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(*arrays)
+
+
 @pytest.mark.parametrize("chunk", [4, 5, 512])
 def test_value_and_gradients(arrays, chunk):
-    hidden, head, targets, weights = arrays
-    (value, losses), gradients = jax.value_and_grad(
-        lambda h, w: cross_entropy(h, w, targets, weights, chunk), argnums=(0, 1), has_aux=True
-    )(hidden, head)
-    (expected, expected_losses), expected_gradients = jax.value_and_grad(
-        lambda h, w: plain(h, w, targets, weights), argnums=(0, 1), has_aux=True
-    )(hidden, head)
+    (value, losses), ours = differentiated(lambda *a: cross_entropy(*a, chunk), *arrays)
+    (expected, expected_losses), theirs = differentiated(plain, *arrays)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-5)
-    for ours, theirs in zip(gradients, expected_gradients):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
-    assert not np.any(gradients[0][2]) and not np.any(gradients[0][0, 4:9])
+    for found, gradient in zip(ours, theirs):
+        np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-5)
+    assert not np.any(ours[0][2]) and not np.any(ours[0][0, 4:9])
 
 
 def test_without_differentiation_the_value_is_the_same(arrays):
@@ -85,9 +85,9 @@ def test_large_logits_do_not_overflow(arrays):
 def test_bfloat16_activations_have_float32_losses(arrays):
     hidden, head, targets, weights = arrays
     low = jnp.asarray(hidden, jnp.bfloat16)
-    (value, losses), (to_hidden, to_head) = jax.value_and_grad(
-        lambda h, w: cross_entropy(h, w, targets, weights, 5), argnums=(0, 1), has_aux=True
-    )(low, head)
+    (value, losses), (to_hidden, to_head) = differentiated(
+        lambda *a: cross_entropy(*a, 5), low, head, targets, weights
+    )
     assert value.dtype == losses.dtype == to_head.dtype == jnp.float32
     assert to_hidden.dtype == jnp.bfloat16
     np.testing.assert_allclose(value, plain(hidden, head, targets, weights)[0], rtol=2e-2)
