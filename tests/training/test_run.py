@@ -1,0 +1,193 @@
+"""Whole runs as a user starts them: real processes, real kills, real mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import ROOT
+
+STDLIB = Path(sysconfig.get_paths()["stdlib"])
+CONFIG = """
+include "{root}/configs/meshes/cpu2.gin"
+start_devices.compilation_cache = "{cache}"
+LlamaConfig.vocab_size = 512
+LlamaConfig.dim = 32
+LlamaConfig.num_layers = 2
+LlamaConfig.num_heads = 2
+LlamaConfig.num_kv_heads = 1
+LlamaConfig.ffn_dim = 64
+LlamaConfig.dtype = "float32"
+RowStream.corpus = "{corpus}"
+PhaseCheckpoints.save_every = 4
+Progress.print_every = 5
+Phase.batch_size = 2
+Phase.sequence_length = 128
+Phase.warmup_steps = 2
+Phase.peak_learning_rate = 1e-3
+code/Phase.name = "code"
+code/Phase.mixture = "code_llama"
+code/Phase.steps = 30
+long/Phase.name = "long"
+long/Phase.parent = "code"
+long/Phase.mixture = "code_llama"
+long/Phase.sequence_length = 256
+long/Phase.rope_base = 1e6
+long/Phase.steps = 20
+train.phases = [@code/Phase(), @long/Phase()]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a small corpus and a run's configuration."""
+    from codellama_jax.corpus import prepare
+
+    folder = tmp_path_factory.mktemp("run")
+    roots = [str(STDLIB / name) for name in ("json", "email", "logging", "unittest")]
+    prepare(output_dir=str(folder / "corpus"), roots=roots, vocab_size=512, workers=1)
+    text = CONFIG.format(root=ROOT, corpus=folder / "corpus", cache=folder / "cache")
+    (folder / "run.gin").write_text(text)
+    return folder
+
+
+def command(place, run, *bindings):
+    words = [sys.executable, "-m", "codellama_jax.main", "train", f"--gin_file={place}/run.gin"]
+    for binding in (f'train.run_dir = "{place / run}"', *bindings):
+        words.append(f"--gin_bindings={binding}")
+    return words
+
+
+def train(place, run, *bindings):
+    words = command(place, run, *bindings)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=400)
+
+
+def parameters(folder):
+    """Every array of a phase's last checkpoint, parameters and moments, by name."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    step = max(int(p.name) for p in (folder / "checkpoints").iterdir() if p.name.isdigit())
+    arrays = {}
+    for item in ("params", "optimizer"):
+        tree = ocp.PyTreeCheckpointer().restore(folder / "checkpoints" / str(step) / item)
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            arrays[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return step, arrays
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place):
+    done = train(place, "undisturbed")
+    assert done.returncode == 0, done.stderr
+    return place / "undisturbed"
+
+
+def kill_when(place, run, phase, step):
+    """Starts a run and kills it -9 as soon as the phase has recorded the step."""
+    process = subprocess.Popen(
+        command(place, run), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = place / run / phase / "metrics.jsonl"
+    for _ in range(4000):
+        if metrics.exists() and metrics.read_text().count('"loss"') >= step:
+            break
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_killed_in_both_phases_ends_in_the_same_bits(place, undisturbed):
+    kill_when(place, "killed", "code", 11)
+    kill_when(place, "killed", "long", 6)
+    done = train(place, "killed")
+    assert done.returncode == 0, done.stderr
+    assert "continues from step" in done.stdout and "code: 30 steps" in done.stdout
+    for phase in ("code", "long"):
+        step, expected = parameters(undisturbed / phase)
+        again, got = parameters(place / "killed" / phase)
+        assert step == again and expected.keys() == got.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(got[name], array, err_msg=f"{phase} {name}")
+        curves = []
+        for run in ("undisturbed", "killed"):
+            lines = (place / run / phase / "metrics.jsonl").read_text().splitlines()
+            steps = [json.loads(line) for line in lines]
+            curves.append([(s["step"], s["loss"]) for s in steps if "loss" in s])
+        assert curves[0] == curves[1]
+
+
+def test_the_loss_falls_and_the_lineage_tells_the_way(undisturbed):
+    lines = (undisturbed / "code" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+    assert len(losses) == 30 and np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.3
+    record = json.loads((undisturbed / "long/checkpoints/20/record/metadata").read_text())
+    assert [entry["phase"] for entry in record["lineage"]] == ["code", "long"]
+    assert record["model"]["rope_base"] == 1e6
+    assert record["data"]["step"] == 20
+    assert record["data"]["fingerprint"]["mixture"] == "code_llama"
+    assert "code_llama" in record["operative_config"]
+
+
+def test_a_complete_run_is_not_trained_again(place, undisturbed):
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("checkpoints/*")}
+    done = train(place, "undisturbed")
+    assert done.returncode == 0 and "code: 30 steps, 7,680 tokens is complete" in done.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.rglob("checkpoints/*")}
+
+
+@pytest.mark.parametrize(
+    ("bindings", "words"),
+    [
+        (['RowStream.corpus = "/nowhere"'], ["no corpus at /nowhere", "codellama-jax prepare"]),
+        (["code/Phase.stepz = 3"], ["stepz"]),
+        (["code/Phase.steps = 'many'"], ["Phase.steps = 'many'", "type int"]),
+        (['long/Phase.parent = "base"'], ["'base'", "no phase of this run", "code"]),
+        (["code/Phase.batch_size = 3"], ["batch of 3 rows", "2 shards"]),
+        (['train.run_dir = "/dev/null"'], ["/dev/null"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(place, bindings, words):
+    done = train(place, "mistake", *bindings)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("codellama-jax: error: ")
+    for word in words:
+        assert word in line
+
+
+def test_changed_settings_do_not_continue_an_old_run(place, undisturbed):
+    done = train(place, "undisturbed", "code/Phase.peak_learning_rate = 0.5")
+    assert done.returncode == 2
+    assert "peak_learning_rate was 0.001, is 0.5" in done.stderr
+    done = train(place, "undisturbed", "train.seed = 3", "long/Phase.steps = 21")
+    assert done.returncode == 2 and "steps" in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(place):
+    disk = place / "small"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        done = train(place, "small/run", "PhaseCheckpoints.keep = 100")
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.strip().splitlines()
+        assert "the disk is full" in line
+        saved = [p for p in (disk / "run/code/checkpoints").iterdir() if p.name.isdigit()]
+        for folder in saved:
+            assert json.loads((folder / "record/metadata").read_text())["data"]["step"] > 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
