@@ -1,0 +1,146 @@
+"""What a report is made of, and how its numbers are written; HTML and Markdown render the same."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of a table: its text, smaller lines below it, the colour of a phase, whether it is a best."""
+
+    text: str
+    detail: str = ""
+    color: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `kind` is "plain", "finding" (computed from the numbers) or "missing"."""
+
+    text: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns are (name, unit); the first `labels` columns are left-aligned, the others right."""
+
+    caption: str
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[Sequence[Cell]]
+    labels: int = 1
+    rule_before: int | None = None  # number of a row that a thin rule stands above
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing; `name` is that of its file beside the Markdown, `svg` begins with <svg."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text of a model or of the corpus in parts (style, text).
+
+    Styles: "context" (given to the model), "new" (written by it), "hit", "miss" (written and
+    compared), "expected" (what should have been written), "note" (ours), "plain".
+    """
+
+    title: str
+    parts: Sequence[tuple[str, str]]
+    color: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Listings side by side."""
+
+    listings: Sequence[Listing]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind a line that opens them."""
+
+    title: str
+    blocks: Sequence["Block"]
+    opened: bool = False
+
+
+Block = Text | Table | Figure | Listing | Gallery | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report with a title; `anchor` links to it."""
+
+    title: str
+    anchor: str
+    blocks: list[Block] = field(default_factory=list)
+
+
+def printable(text: str, limit: int = 4000) -> str:
+    """`text` fit for a page: control characters made visible, lone surrogates replaced, cut."""
+    shown = text[:limit].encode("utf-8", "replace").decode("utf-8")
+    shown = "".join(
+        chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else "�" if ord(c) == 127 else c
+        for c in shown.replace("\r\n", "\n")
+    )
+    return shown if len(text) <= limit else f"{shown} … [{len(text) - limit:,} characters more]"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` decimals, – for one that is missing or not finite."""
+    return "–" if not finite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """The same with its sign, for differences."""
+    return "–" if not finite(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return "–" if not finite(share) else f"{100 * share:.{digits}f} %"
+
+
+def count(value: float | None) -> str:
+    """A count with thousands separated, in millions and billions (10⁹) where it is large."""
+    if not finite(value):
+        return "–"
+    for unit, name in ((1e9, " B"), (1e6, " M")):
+        if abs(value) >= unit:
+            return (
+                f"{value / unit:.3g}{name}" if value / unit < 1000 else f"{value / unit:,.0f}{name}"
+            )
+    return f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= unit:
+            return f"{value / unit:,.1f} {name}"
+    return f"{value:,.0f} B"
+
+
+def scientific(value: float) -> str:
+    """A round number as 1e4, others in full: rotary bases, learning rates."""
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def finite(value: float | None) -> bool:
+    """Whether there is a number at all."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def plural(quantity: int, name: str) -> str:
+    """1 phase, 2 phases."""
+    return f"{quantity:,} {name}" + ("" if quantity == 1 else "s")
