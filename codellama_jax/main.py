@@ -61,10 +61,10 @@ def _evaluate(arguments: Arguments) -> Any:
 
 
 def _report(arguments: Arguments) -> Any:
-    from codellama_jax.evaluation.report import report
+    from codellama_jax import evaluation
 
     _configure(arguments)
-    return report()
+    return evaluation.report()
 
 
 def _model(arguments: Arguments) -> Any:

@@ -89,10 +89,9 @@ def evaluate(
             values["seconds"][what] = round(time.perf_counter() - began, 2)
         (folder / FILE).write_text(json.dumps(values, indent=1))
         results[name] = values
+        _write(Path(run_dir), results, compression)
         print(f"{name}: {_summary(values)}", flush=True)
-    whole = {"phases": results, "compression": compression}
-    (Path(run_dir) / FILE).write_text(json.dumps(whole, indent=1))
-    return whole
+    return _write(Path(run_dir), results, compression)
 
 
 def trained_phases(run_dir: str | Path) -> dict[str, dict[str, Any]]:
@@ -106,6 +105,14 @@ def trained_phases(run_dir: str | Path) -> dict[str, dict[str, Any]]:
     if not records:
         raise UserError(f"no trained phase in {run_dir}: run `codellama-jax train` first")
     return dict(sorted(records.items(), key=lambda item: (len(item[1]["lineage"]), item[0])))
+
+
+def _write(
+    run: Path, results: dict[str, Any], compression: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    whole = {"phases": results, "compression": compression, "config": gin.config_str()}
+    (run / FILE).write_text(json.dumps(whole, indent=1))
+    return whole
 
 
 def _settings_key(record: dict[str, Any]) -> str:

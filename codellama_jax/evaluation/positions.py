@@ -59,7 +59,8 @@ def loss_by_position(
 
     Returns:
       {"rope_base", "documents", "positions": end of each span, "loss": nats a token,
-      "standard_error": of each mean over the documents}.
+      "standard_error": of each mean over the documents, "document_loss": the same per document,
+      (documents, spans), for paired comparisons}.
     """
     config = replace(config, rope_base=rope_base or config.rope_base)
     length = len(sequences[0]) - 1
@@ -71,5 +72,6 @@ def loss_by_position(
         "documents": len(sequences),
         "positions": ends.tolist(),
         "loss": [float(span.mean()) for span in spans],
+        "document_loss": np.stack(spans, axis=1).tolist(),
         "standard_error": [float(s.std(ddof=1) / len(s) ** 0.5) for s in spans],
     }

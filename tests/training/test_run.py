@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from helpers import ROOT
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
