@@ -68,8 +68,7 @@ make_venv() {
 }
 
 pip_install() { # of pip's many lines, those about what takes long
-  # Without byte-compiling, which takes longer than the modules ever imported do at first import.
-  $venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-compile "$@" |
+  $venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@" |
     sed -un -e 's/^ *Downloading \(.* ([0-9.]* [MG]B)\)$/setup:   downloading \1/p' \
       -e 's/^Installing collected packages:.*,.*,.*,.*/setup:   unpacking, about a minute/p'
 }
