@@ -58,8 +58,8 @@ def test_rows_of_a_corpus_are_nearly_full():
 
 
 def test_best_fit_takes_the_fullest_row_that_has_room():
-    rows = packed([7, 6, 3, 4], 10)
-    assert [[piece.document for piece in row] for row in rows] == [[0, 2], [1, 3]]
+    rows = packed([3, 4, 6, 7], 10)
+    assert [[piece.document for piece in row] for row in rows] == [[3, 0], [2, 1]]
 
 
 def test_no_documents():

@@ -218,6 +218,28 @@ def test_rows_hold_what_the_encoder_makes(prepared):
     assert compared > 50
 
 
+@pytest.mark.parametrize("slack", [0, 2])
+def test_infilling_never_takes_the_room_of_its_neighbours(prepared, slack):
+    """With little room set aside most documents cannot be infilled; none may be cut for it."""
+    gin.bind_parameter("Infill.slack", slack)
+    gin.bind_parameter("Infill.rate", 1.0)
+    stream = new_stream(prepared, "nl_code_infill", row_length=1024)
+    rows, v = only_task(stream), stream.vocabulary
+    infilled = plain = 0
+    for number in range(2 * len(rows.rows)):
+        row, spans = rows.render(number)
+        for piece, _, start, stop in spans:
+            if not piece.whole:
+                continue
+            marked = v.mid_id in row["inputs"][start:stop]
+            infilled, plain = infilled + marked, plain + (not marked)
+            ids = [*row["inputs"][start:stop].tolist(), int(row["targets"][stop - 1])]
+            assert ids[-1] == (v.eot_id if marked else v.eos_id)
+            if not marked:
+                assert v.decode(ids) == rows.records[piece.document]["text"]
+    assert infilled > 10 and plain > 10
+
+
 def test_rows_are_well_filled(stream):
     filled = np.mean([(stream.row(n)["segment_ids"] > 0).mean() for n in range(200)])
     assert filled > 0.9
