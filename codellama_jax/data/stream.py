@@ -14,7 +14,7 @@ import gin
 import numpy as np
 import seqio
 
-from codellama_jax.data.encoding import DocumentKey, Encoder, Record, Sequence
+from codellama_jax.data.encoding import Dialogue, DocumentKey, Encoder, Record, Sequence
 from codellama_jax.data.mixing import MixingCycle
 from codellama_jax.data.packing import Piece, pack
 from codellama_jax.data.permutation import permuted
@@ -79,7 +79,7 @@ class TaskRows:
         return row, spans
 
     def _planned(self) -> np.ndarray:
-        if type(self.encoder).__name__ == "Dialogue":
+        if isinstance(self.encoder, Dialogue):
             # Message texts alone do not tell how long the rendered dialogue is.
             return np.array(
                 [

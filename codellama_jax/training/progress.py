@@ -59,10 +59,11 @@ class Progress:
         remaining = clock((self.phase.steps - step) * seconds)
         wait = (waited - last_waited) / max(now - last_time, 1e-9)
         if step == self._first and step != self.phase.steps:  # the first step compiles
-            print(f"{self.phase.name:<14} step {step} done, compiled in {now - last_time:.0f} s")
+            took = f"compiled in {now - last_time:.0f} s"
+            print(f"{self.phase.name:<22} step {step} done, {took}", flush=True)
             return
         print(
-            f"{self.phase.name:<14} step {step:>5}/{self.phase.steps}  loss {metrics['loss']:.4f}"
+            f"{self.phase.name:<22} step {step:>5}/{self.phase.steps}  loss {metrics['loss']:.4f}"
             f"  {rate:>8,.0f} tokens/s  {rate * self.flops / 1e9:>6.1f} GFLOP/s"
             f"  data wait {wait:>5.1%}  ETA {remaining}",
             flush=True,

@@ -34,12 +34,12 @@ def make_train_step(
       config: of the model.
       optimizer: from `make_optimizer`.
       mesh: the step's arrays are laid out on it.
-      num_tasks: tasks of the mixture, whose losses are reported apart.
       loss_chunk: positions of a row whose logits are held at once.
 
     Returns:
-        step(state, batch) -> (state, metrics). Metrics are float32: loss (nats a token), tokens
-      (with loss), gradient_norm, and task_loss and task_tokens, summed per task (num_tasks,).
+      step(state, batch, learning_rate) -> (state, metrics). Metrics are float32: loss (nats a
+      token), gradient_norm, and of each row its summed loss, row_loss, and its tokens with loss,
+      row_tokens, both (B,), with the number of its task, row_task int32 (B,).
     """
 
     def summed_loss(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:

@@ -1,11 +1,11 @@
 """transformers' Llama with our weights: an implementation that is not ours, to compare with."""
 
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 import transformers
-from helpers import quick_jit
 
 from codellama_jax.model import LlamaConfig, apply, param_shapes
 
@@ -43,7 +43,7 @@ def logits(config: LlamaConfig, params, tokens, positions=None, segments=None):
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         segments = jnp.ones_like(tokens)
     arrays = (tokens, jnp.asarray(positions), jnp.asarray(segments))
-    return quick_jit(lambda p: apply(config, p, "__call__", *arrays))(params)
+    return jax.jit(lambda p: apply(config, p, "__call__", *arrays))(params)
 
 
 def huggingface(config: LlamaConfig, params) -> transformers.LlamaForCausalLM:

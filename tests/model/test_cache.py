@@ -1,9 +1,10 @@
 """Decoding with a cache gives what the whole forward pass gives, however the text is cut."""
 
+import helpers  # noqa: F401  (virtual devices)
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import quick_jit
 
 from codellama_jax.model import apply, empty_cache, replace
 
@@ -19,7 +20,7 @@ def step(config, params):
         hidden, cache = apply(config, params, "extend", tokens, write_at, cache)
         return apply(config, params, "logits", hidden), cache
 
-    return quick_jit(extend)
+    return jax.jit(extend)
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_kv_heads": 4, "tied": True}], ids=str)

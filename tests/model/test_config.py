@@ -1,10 +1,10 @@
 """Sizes: the published parameter counts, without allocating any."""
 
 import gin
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import numpy as np
 import pytest
-from helpers import quick_jit
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, init_params, param_axes, param_shapes, replace
@@ -18,7 +18,7 @@ def _clean_gin():
     gin.clear_config()
 
 
-initial = quick_jit(init_params, static_argnums=0)
+initial = jax.jit(init_params, static_argnums=0)
 
 SIZES = {
     "7B": ((4096, 32, 32, 32, 11008, 32016), 6_738_546_688),

@@ -1,10 +1,10 @@
 """What must not change the result: packing, remat, unrolling, blocks of attention."""
 
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import quick_jit
 
 from codellama_jax.model import apply, replace
 
@@ -52,7 +52,7 @@ def test_padding_has_no_influence_and_finite_gradients():
         out = apply(CONFIG, params, "__call__", row, positions, segments)
         return jnp.sum(out**2 * (segments > 0)[..., None])
 
-    assert all(np.isfinite(g).all() for g in jax.tree.leaves(quick_jit(jax.grad(loss))(params)))
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(jax.jit(jax.grad(loss))(params)))
 
 
 def test_no_token_sees_a_later_one():
@@ -72,7 +72,7 @@ def value_and_gradients(config, params, tokens):
         out = apply(config, params, "__call__", tokens, positions, jnp.ones_like(positions))
         return jnp.mean(jax.nn.logsumexp(out, axis=-1)), out
 
-    (_, out), gradients = quick_jit(jax.value_and_grad(loss, has_aux=True))(params)
+    (_, out), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     return out, gradients
 
 

@@ -1,10 +1,10 @@
 """Over eight devices the model gives what it gives on one, however they are arranged."""
 
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import quick_jit
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import apply, param_axes, param_shapes, replace
@@ -58,7 +58,7 @@ def on_mesh(sizes, function, params, batch):
     assert query.sharding.shard_shape(query.shape) == (2, 32 // fsdp, 4 // tensor, 8)
     layout = named_sharding(mesh, (8, 16), ("batch", "sequence"), "batch")
     with jax.set_mesh(mesh):
-        return quick_jit(function)(params, *(jax.device_put(array, layout) for array in batch))
+        return jax.jit(function)(params, *(jax.device_put(array, layout) for array in batch))
 
 
 def shown(sizes):
@@ -67,7 +67,7 @@ def shown(sizes):
 
 @pytest.fixture(scope="module")
 def alone(params, batch):
-    return quick_jit(forward)(params, *batch)
+    return jax.jit(forward)(params, *batch)
 
 
 @pytest.mark.parametrize("sizes", MESHES, ids=shown)
@@ -77,7 +77,7 @@ def test_logits_are_those_of_one_device(params, batch, alone, sizes):
 
 
 def test_gradients_are_those_of_one_device(params, batch):
-    alone = quick_jit(gradients)(params, *batch)
+    alone = jax.jit(gradients)(params, *batch)
     found = on_mesh((1, 2, 2, 2), gradients, params, batch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-6), found, alone)
 

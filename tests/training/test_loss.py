@@ -1,11 +1,11 @@
 """The chunked loss against the plain one: values, and gradients by JAX's own differentiation."""
 
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import quick_jit
 
 from codellama_jax.training import cross_entropy
 
@@ -32,7 +32,7 @@ def arrays():
 
 def differentiated(loss, *arrays):
     """(sum, losses) and the gradients of the sum by hidden and head."""
-    return quick_jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(*arrays)
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(*arrays)
 
 
 @pytest.mark.parametrize("chunk", [4, 5, 512])
@@ -47,7 +47,7 @@ def test_value_and_gradients(arrays, chunk):
 
 
 def test_without_differentiation_the_value_is_the_same(arrays):
-    alone, losses = quick_jit(lambda *a: cross_entropy(*a, 5))(*arrays)
+    alone, losses = jax.jit(lambda *a: cross_entropy(*a, 5))(*arrays)
     (value, same), _ = differentiated(lambda *a: cross_entropy(*a, 5), *arrays)
     np.testing.assert_allclose(alone, value, rtol=1e-6)
     np.testing.assert_allclose(losses, same, rtol=1e-6)
@@ -61,8 +61,8 @@ def test_gradient_is_scaled_with_what_is_made_of_the_sum(arrays):
         return lambda h, w: loss(h, w)[0] / 7 + 3 * jnp.sum(w**2)
 
     chunked = mean(lambda h, w: cross_entropy(h, w, targets, weights, 5))
-    ours = quick_jit(jax.grad(chunked, (0, 1)))
-    theirs = quick_jit(jax.grad(mean(lambda h, w: plain(h, w, targets, weights)), (0, 1)))
+    ours = jax.jit(jax.grad(chunked, (0, 1)))
+    theirs = jax.jit(jax.grad(mean(lambda h, w: plain(h, w, targets, weights)), (0, 1)))
     for found, expected in zip(ours(hidden, head), theirs(hidden, head)):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
