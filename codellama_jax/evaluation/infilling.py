@@ -28,20 +28,26 @@ def single_line_holes(
     corpus: str = gin.REQUIRED,
     source: str = "python",
     holes: int = 200,
-    prefix_characters: int = 600,
-    suffix_characters: int = 300,
+    max_document_tokens: int = 440,
     seed: int = 0,
 ) -> list[Hole]:
-    """One line with code in it out of each of many held-out documents.
+    """Lines with code in them, out of held-out documents that the model can read whole.
 
-    The hole begins behind the line's indentation and ends before its line end. Context is cut at
-    line ends to the given number of characters.
+    The hole begins behind the line's indentation and ends before its line end.
+
+    Args:
+      corpus: directory of a prepared corpus.
+      source: of the corpus.
+      holes: drawn one by one from all documents in turn.
+      max_document_tokens: longer documents are left out, as they are when infilling is trained.
+      seed: of the choice of lines.
     """
     records = Records(corpus, source, "heldout")
+    short = np.flatnonzero(records.lengths <= max_document_tokens)
     generator = np.random.default_rng(seed)
     found: list[Hole] = []
-    for _ in range(-(-holes // len(records)) if len(records) else 0):
-        for number in generator.permutation(len(records)).tolist():
+    for _ in range(-(-holes // len(short)) if len(short) else 0):
+        for number in generator.permutation(short).tolist():
             record = records[number]
             lines = record["text"].splitlines(keepends=True) if record else []
             usable = [n for n, line in enumerate(lines) if _is_code(line) and n > 0]
@@ -50,8 +56,8 @@ def single_line_holes(
             n = int(generator.choice(usable))
             line = lines[n].strip()
             before, after = lines[n].split(line, 1)
-            prefix = _tail("".join(lines[:n]), prefix_characters) + before
-            suffix = after + _head("".join(lines[n + 1 :]), suffix_characters)
+            prefix = "".join(lines[:n]) + before
+            suffix = after + "".join(lines[n + 1 :])
             found.append(Hole(record["path"], prefix, line, suffix))
     return found
 
@@ -90,11 +96,3 @@ def infilling_exact_match(
 def _is_code(line: str) -> bool:
     text = line.strip()
     return len(text) >= 3 and not text.startswith("#") and any(c.isalpha() for c in text)
-
-
-def _tail(text: str, size: int) -> str:
-    return text if len(text) <= size else text[-size:].partition("\n")[2]
-
-
-def _head(text: str, size: int) -> str:
-    return text if len(text) <= size else text[:size].rpartition("\n")[0] + "\n"
