@@ -68,21 +68,26 @@ def infilling_exact_match(
 ) -> dict[str, Any]:
     """Share of holes filled with the very line, white space around it aside, greedily.
 
+    What comes back is cut at EOT. As a hole is one line, "exact_match" looks at the first line of
+    what is left; "whole_match" asks that nothing follows it, that is, for EOT in the right place.
+
     Returns:
-      per format {"exact_match", "interval" (95 %, bootstrap), "holes", "ended" (share that the
-      model closed by EOT itself), "examples"}.
+      per format {"exact_match", "interval" (95 %, bootstrap), "whole_match", "holes", "ended"
+      (share that the model closed by EOT itself), "examples"}.
     """
     result: dict[str, Any] = {}
     sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
     contexts = [(hole.prefix, hole.suffix) for hole in holes]
     for infill_format in InfillFormat:
         middles = infill(model, contexts, infill_format, sampling)
-        hits = [float(m.strip() == hole.line) for m, hole in zip(middles, holes)]
+        hits = [float(_first_line(m) == hole.line) for m, hole in zip(middles, holes)]
+        whole = [float(m.strip() == hole.line) for m, hole in zip(middles, holes)]
         length = [len(model.vocabulary.encode_infix(middle)) for middle in middles]
         order = sorted(range(len(holes)), key=lambda n: -hits[n])
         result[infill_format.value] = {
             "exact_match": float(np.mean(hits)),
             "interval": list(bootstrap_interval(hits)),
+            "whole_match": float(np.mean(whole)),
             "holes": len(holes),
             "ended": float(np.mean([n < max_new_tokens for n in length])),
             "examples": [
@@ -91,6 +96,10 @@ def infilling_exact_match(
             ],
         }
     return result
+
+
+def _first_line(middle: str) -> str:
+    return middle.strip().partition("\n")[0].rstrip()
 
 
 def _is_code(line: str) -> bool:

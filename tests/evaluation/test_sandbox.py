@@ -306,14 +306,14 @@ def test_nothing_survives_the_death_of_the_host():
     )
     host = subprocess.Popen([sys.executable, "-c", code])
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240  # a busy machine takes long to start the host
         while not running(marker) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert running(marker)
     finally:
         host.kill()
         host.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while running(marker) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not running(marker)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import time
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def place(tmp_path_factory):
     text = CONFIG.format(root=ROOT, corpus=folder / "corpus", cache=folder / "cache")
     (folder / "run.gin").write_text(text)
     return folder
+
+
+def verb(*words):
+    words = [sys.executable, "-m", "codellama_jax.main", *map(str, words)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 def command(place, run, *bindings):
@@ -190,3 +196,73 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(place):
             assert json.loads((folder / "record/metadata").read_text())["data"]["step"] > 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        (["complete", "import "], {"prefix", "completion"}),
+        (["infill", "--format=spm", "x = <FILL>\n"], {"prefix", "middle", "suffix"}),
+        (["chat", "--system=Be brief.", "Hello?"], None),
+    ],
+)
+def test_the_verbs_that_generate(place, undisturbed, words, keys):
+    checkpoint = f"--checkpoint={undisturbed / 'long'}"
+    few = "--gin_bindings=Sampling.max_new_tokens = 4"
+    result = place / f"{words[0]}.json"
+    done = verb(words[0], checkpoint, few, f"--json={result}", *words[1:])
+    assert done.returncode == 0, done.stderr
+    written = json.loads(result.read_text())
+    if keys is None:
+        assert [m["role"] for m in written] == ["system", "user", "assistant"]
+        assert done.stdout.strip() == written[-1]["content"]
+    else:
+        assert set(written) == keys and done.stdout == "".join(written.values()) + "\n"
+
+
+def test_generation_says_what_is_wrong(place, undisturbed):
+    done = verb("infill", f"--checkpoint={undisturbed / 'long'}", "no hole")
+    assert done.returncode == 2 and "<FILL>" in done.stderr
+    done = verb("complete", f"--checkpoint={place / 'nowhere'}", "x")
+    assert done.returncode == 2 and "no checkpoint in" in done.stderr
+
+
+def test_a_run_is_evaluated_once_and_reported(place, undisturbed):
+    settings = f"""
+        evaluate.run_dir = "{undisturbed}"
+        evaluate.window = 64
+        evaluate.rope_bases = (1e4,)
+        heldout_texts.corpus = "{place / "corpus"}"
+        heldout_texts.max_bytes = 4000
+        heldout_texts.sources = ("code",)
+        long_documents.corpus = "{place / "corpus"}"
+        long_documents.length = 128
+        long_documents.documents = 2
+        single_line_holes.corpus = "{place / "corpus"}"
+        single_line_holes.holes = 2
+        infilling_exact_match.max_new_tokens = 4
+        retrieval_prompts.corpus = "{place / "corpus"}"
+        retrieval_prompts.examples = 1
+        key_retrieval.lengths = (128,)
+        key_retrieval.depths = (0.0,)
+        functional_correctness.max_new_tokens = 4
+        dialogue_loss.corpus = "{place / "corpus"}"
+        dialogue_loss.dialogues = 2
+        samples.max_new_tokens = 4
+        report.run_dir = "{undisturbed}"
+        report.corpus = "{place / "corpus"}"
+    """
+    (place / "evaluation.gin").write_text(textwrap.dedent(settings))
+    file = f"--gin_file={place / 'evaluation.gin'}"
+    done = verb("evaluate", file)
+    assert done.returncode == 0, done.stderr
+    assert "code: bits per byte code" in done.stdout
+    results = json.loads((undisturbed / "evaluation.json").read_text())
+    assert list(results["phases"]) == ["code", "long"]
+    assert 0 < results["phases"]["long"]["bits_per_byte"]["code"] < 8
+    again = verb("evaluate", file)
+    assert again.stdout.count("evaluated already") == 2
+    done = verb("report", file)
+    assert done.returncode == 0, done.stderr
+    for name in ("report.html", "report.md", "report.json"):
+        assert (undisturbed / name).stat().st_size > 1000
