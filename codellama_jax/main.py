@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,10 +183,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
+    """A full disk that a saving thread meets is told once, by the thread that waits for it."""
+    if explain(failure.exc_value) is None:
+        threading.__excepthook__(failure)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    threading.excepthook = _tell_unless_explained
     try:
         result = arguments.run(arguments)
         if arguments.json:

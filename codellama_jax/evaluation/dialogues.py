@@ -4,6 +4,7 @@ import gin
 import numpy as np
 
 from codellama_jax.data import Records
+from codellama_jax.errors import UserError
 from codellama_jax.evaluation.likelihood import token_losses
 from codellama_jax.generation import Model
 from codellama_jax.text import render_dialogue
@@ -25,6 +26,8 @@ def dialogue_loss(
             dialogue = render_dialogue(model.vocabulary, record["messages"])
             if len(dialogue.ids) <= window + 1:
                 rendered.append(dialogue)
+    if not rendered:
+        raise UserError(f"no held-out dialogue of {corpus} fits a window of {window} tokens")
     losses = token_losses(model.config, model.params, [d.ids for d in rendered], window)
     answers = [loss[np.array(d.in_loss[1:])] for loss, d in zip(losses, rendered)]
     tokens = sum(len(answer) for answer in answers)
