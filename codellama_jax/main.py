@@ -189,18 +189,11 @@ def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
-def _tell_unless_aftermath(kind: type, error: BaseException, trace: Any) -> None:
-    """Writes still under way when a save fails find their event loop closed; that is no news."""
-    if "Event loop is closed" not in str(error):
-        sys.__excepthook__(kind, error, trace)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     threading.excepthook = _tell_unless_explained
-    sys.excepthook = _tell_unless_aftermath
     try:
         result = arguments.run(arguments)
         if arguments.json:
