@@ -5,6 +5,7 @@ mixed. `stream.RowStream` drives it: it reads the same registered definitions, b
 that a batch depends on nothing but mixture, seed and step.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,6 @@ class EncodeDocuments:
     def __call__(
         self, dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
     ) -> tf.data.Dataset:
-        import json
 
         limit = (sequence_length or {}).get("targets")
 

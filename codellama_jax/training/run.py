@@ -1,10 +1,12 @@
 """A run: a graph of phases in one folder."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import gin
+import jax
 
 from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import make_mesh
@@ -29,7 +31,6 @@ def train(
     Returns:
       The folder of each phase by name.
     """
-    import time
 
     ordered = in_order(phases)
     mesh = make_mesh()
@@ -47,7 +48,6 @@ def train(
         phase_config = dataclasses.replace(config, rope_base=phase.rope_base)
         parent = folders[phase.parent] if phase.parent else None
         began = time.monotonic()
-        import jax
 
         with jax.set_mesh(mesh):
             trained = train_phase(phase, phase_config, mesh, folder, parent, seed)
