@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from codellama_jax.corpus.deduplicate import Deduplicator
 from codellama_jax.corpus.derive import DeriveSettings, derive_batch
+from codellama_jax.corpus.divide import DivideSettings, chosen, divide_batch
 from codellama_jax.corpus.document import Candidate, Document
 from codellama_jax.corpus.drops import Drops
 from codellama_jax.corpus.languages import CODE, DIALOGUES, NL, NL_CODE, PYTHON
@@ -33,6 +34,7 @@ def gather(
     candidates: Sequence[Candidate],
     budgets: dict[str, int],
     sample: SampleSettings,
+    cut: DivideSettings,
     derive: DeriveSettings,
     workers: Workers,
     drops: Drops,
@@ -56,9 +58,15 @@ def gather(
 
     python_bytes = int(sample.python_fraction * budgets[CODE])
     python = draw(PYTHON, python_bytes, seen_code)
+    to_cut = chosen(python, cut, seed)
+    whole = [document for document in python if document.path not in to_cut]
+    large = [document for document in python if document.path in to_cut]
+    pieces = _divided(large, cut, derive, workers, drops)
+    if large:
+        progress.say(f"{PYTHON}: cut {len(large):,} files into {counted(pieces)}")
     documents = {
-        CODE: python + draw(_OTHER, budgets[CODE] - python_bytes, seen_code),
-        PYTHON: python,
+        CODE: whole + pieces + draw(_OTHER, budgets[CODE] - python_bytes, seen_code),
+        PYTHON: whole + pieces,
         NL_CODE: draw(NL_CODE, budgets[NL_CODE], seen_text),
         NL: draw(NL, budgets[NL], seen_text),
         DIALOGUES: [],
@@ -73,7 +81,27 @@ def gather(
         new = _fill(made, source, room, seen, drops)
         documents[source] = documents[source] + new
         progress.say(f"{source}: made {counted(new)}")
-    return Gathered(documents, parents, sampler.read_files)
+    return Gathered(documents, parents + large, sampler.read_files)
+
+
+def _divided(
+    documents: Sequence[Document],
+    settings: DivideSettings,
+    derive: DeriveSettings,
+    workers: Workers,
+    drops: Drops,
+) -> list[Document]:
+    """The pieces of the documents, none repeating another."""
+    seen = Deduplicator(derive.signing)
+    new = []
+    groups = _groups(list(documents), 8)
+    for batch in workers.map(divide_batch, groups, settings, derive.limits, derive.signing):
+        for piece in batch:
+            if reason := piece.reason or seen.reason_to_drop(piece.document):
+                drops.add(CODE, reason, piece.size, piece.path)
+            else:
+                new.append(piece.document)
+    return new
 
 
 def _fill(
