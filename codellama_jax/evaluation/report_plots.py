@@ -186,11 +186,14 @@ def loss_by_position(branch: Branch, name: str, label: str) -> str:
             axes.fill_between(middles, loss - error, loss + error, color=color, alpha=0.07, lw=0)
             axes.plot(middles, loss, color=color, ls=style, lw=1.7, marker=marker, ms=3.2,
                       mfc=color if reading.own_base else "white", label=reading.label)  # fmt: skip
-        axes.axvline(branch.length, color="#333333", lw=0.9, ls=(0, (1, 2)))
-        axes.annotate(f"{branch.parent.name} was trained to {branch.length:,}",
-                      (branch.length, 1.0), xycoords=("data", "axes fraction"), va="top",
-                      xytext=(4, 0), textcoords="offset points",
-                      fontsize=8, color="#333333")  # fmt: skip
+        bounds = {branch.length: f"{branch.parent.name} was trained to {branch.length:,}"}
+        if "unseen" in branch.regions:
+            bounds[branch.longest] = f"the others to {branch.longest:,}"
+        for position, text in bounds.items():
+            axes.axvline(position, color="#333333", lw=0.9, ls=(0, (1, 2)))
+            axes.annotate(text, (position, 1.0), xycoords=("data", "axes fraction"), va="top",
+                          xytext=(4, 0), textcoords="offset points",
+                          fontsize=8, color="#333333")  # fmt: skip
         axes.set_xlim(left=0)
         axes.set_xlabel("position in the document, tokens (middle of a span)")
         axes.set_ylabel("loss, nats / token")

@@ -8,7 +8,8 @@ import numpy as np
 from codellama_jax.evaluation.report_blocks import number, scientific, signed
 from codellama_jax.evaluation.report_data import PhaseData, RunData
 
-REGIONS = ("inside", "beyond")
+# Positions the parent was trained on; those behind; those behind what any child was trained on.
+INSIDE, BEYOND, UNSEEN = "inside", "beyond", "unseen"
 WITHIN = "within its standard error"
 
 
@@ -54,18 +55,34 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Branch:
-    """A phase and those that continued it on longer sequences, all read on the same documents."""
+    """A phase and those that continued it on longer sequences, all read on the same documents.
+
+    Attributes:
+      length, longest: tokens that the parent was trained on, and the longest-trained of the others.
+    """
 
     parent: PhaseData
     length: int
+    longest: int
     readings: list[Reading]
     contrasts: list[Contrast]
     sentences: list[str]
     paired: bool
 
+    @property
+    def regions(self) -> dict[str, str]:
+        """The measured regions and what to call them."""
+        names = {INSIDE: f"up to {self.length:,}", BEYOND: f"beyond {self.length:,}"}
+        if self.readings[0].result["positions"][-1] > self.longest:
+            names[UNSEEN] = f"beyond {self.longest:,}"
+        return names
+
     def estimates(self, reading: Reading) -> dict[str, Estimate]:
         """Mean loss of each region."""
-        return {region: _estimate(reading.result, self.length, region) for region in REGIONS}
+        return {
+            region: _estimate(reading.result, _span(region, self.length, self.longest))
+            for region in self.regions
+        }
 
 
 def branches(run: RunData) -> list[Branch]:
@@ -86,6 +103,7 @@ def branches(run: RunData) -> list[Branch]:
 
 def _branch(parent: PhaseData, children: list[PhaseData]) -> Branch:
     length = parent.trained_length
+    longest = max(child.trained_length for child in children)
     old = parent.settings["rope_base"]
     bases = list(dict.fromkeys([old, *(child.settings["rope_base"] for child in children)]))
     wanted = [(parent, base) for base in bases]
@@ -118,26 +136,33 @@ def _branch(parent: PhaseData, children: list[PhaseData]) -> Branch:
             ("fine-tuned, but read with the old base", own(child), readings.get((child.name, old)))
         )
     contrasts = [
-        Contrast(what, before, after, _differences(before, after, length))
+        Contrast(what, before, after, _differences(before, after, length, longest))
         for what, before, after in pairs
         if before and after
     ]
     paired = all("document_loss" in reading.result for reading in readings.values())
-    sentences = _sentences(parent, contrasts, length, bool(controls))
-    return Branch(parent, length, list(readings.values()), contrasts, sentences, paired)
+    sentences = _sentences(parent, contrasts, length, longest, bool(controls))
+    return Branch(parent, length, longest, list(readings.values()), contrasts, sentences, paired)
 
 
-def _weights(result: dict[str, Any], length: int, region: str) -> np.ndarray:
-    """Positions of each span, for those that lie wholly in the region; they add to one."""
+def _span(region: str, length: int, longest: int) -> tuple[float, float]:
+    """First and last position of a region."""
+    if region == INSIDE:
+        return 0, length
+    return (length if region == BEYOND else longest), np.inf
+
+
+def _weights(result: dict[str, Any], span: tuple[float, float]) -> np.ndarray:
+    """Positions of each measured span that lies wholly in the given one; they add to one."""
     ends = np.asarray(result["positions"])
     widths = np.diff(ends, prepend=0)
-    within = ends <= length if region == "inside" else ends - widths >= length
+    within = (ends - widths >= span[0]) & (ends <= span[1])
     weights = np.where(within, widths, 0).astype(np.float64)
     return weights / weights.sum() if weights.any() else weights * np.nan
 
 
-def _estimate(result: dict[str, Any], length: int, region: str) -> Estimate:
-    weights = _weights(result, length, region)
+def _estimate(result: dict[str, Any], span: tuple[float, float]) -> Estimate:
+    weights = _weights(result, span)
     if "document_loss" in result:
         return _mean(np.asarray(result["document_loss"]) @ weights)
     # Of spans of the same documents only the errors are known: their mean is an upper bound.
@@ -145,15 +170,18 @@ def _estimate(result: dict[str, Any], length: int, region: str) -> Estimate:
     return Estimate(float(np.asarray(result["loss"]) @ weights), float(errors @ weights))
 
 
-def _differences(before: Reading, after: Reading, length: int) -> dict[str, Estimate]:
+def _differences(
+    before: Reading, after: Reading, length: int, longest: int
+) -> dict[str, Estimate]:
     found = {}
-    for region in REGIONS:
-        weights = _weights(before.result, length, region)
+    for region in (INSIDE, BEYOND, UNSEEN):
+        span = _span(region, length, longest)
+        weights = _weights(before.result, span)
         losses = [reading.result.get("document_loss") for reading in (before, after)]
         if all(losses) and np.shape(losses[0]) == np.shape(losses[1]):
             found[region] = _mean((np.asarray(losses[1]) - np.asarray(losses[0])) @ weights)
         else:
-            a, b = (_estimate(reading.result, length, region) for reading in (before, after))
+            a, b = (_estimate(reading.result, span) for reading in (before, after))
             found[region] = Estimate(b.mean - a.mean, float(np.hypot(a.error, b.error)))
     return found
 
@@ -180,14 +208,14 @@ def with_error(estimate: Estimate) -> str:
 
 
 def _sentences(
-    parent: PhaseData, contrasts: list[Contrast], length: int, controlled: bool
+    parent: PhaseData, contrasts: list[Contrast], length: int, longest: int, controlled: bool
 ) -> list[str]:
     """What the base does and what fine-tuning does, beyond the trained length."""
     where = f"beyond position {length:,}"
     said = []
     for contrast in contrasts:
         if contrast.what.endswith("no fine-tuning"):
-            beyond = contrast.differences["beyond"]
+            beyond = contrast.differences[BEYOND]
             said.append(
                 f"Raising the base of {parent.name} to {scientific(contrast.after.rope_base)}"
                 f" without fine-tuning changes its loss {where} by {with_error(beyond)} nats a"
@@ -196,7 +224,7 @@ def _sentences(
     tuned = [c for c in contrasts if c.what.startswith("fine-tuning on long")]
     if tuned:
         parts = [
-            f"{with_error(c.differences['beyond'])} with base {scientific(c.after.rope_base)}"
+            f"{with_error(c.differences[BEYOND])} with base {scientific(c.after.rope_base)}"
             f" ({c.after.phase.name}{', the control' if c.after.phase.control else ''})"
             for c in tuned
         ]
@@ -205,11 +233,13 @@ def _sentences(
         if contrast.what == "raised base, given fine-tuning":
             gained = any(
                 c.after.phase is contrast.before.phase
-                and c.differences["beyond"].mean < 0
-                and verdict(c.differences["beyond"]) != WITHIN
+                and c.differences[BEYOND].mean < 0
+                and verdict(c.differences[BEYOND]) != WITHIN
                 for c in tuned
             )
             said.append(_cause(contrast, where, gained))
+            if contrast.differences[UNSEEN].error > 0:
+                said.append(_reach(contrast, longest))
     if tuned and not controlled:
         said.append(
             "No phase was fine-tuned with the base left as it was, so what the base contributes"
@@ -219,7 +249,7 @@ def _sentences(
 
 
 def _cause(contrast: Contrast, where: str, gained: bool) -> str:
-    beyond = contrast.differences["beyond"]
+    beyond = contrast.differences[BEYOND]
     pair = f"{contrast.after.phase.name} against {contrast.before.phase.name}, {where}"
     change = f"changes the loss by {with_error(beyond)} nats a token, {verdict(beyond)}"
     fact = f"The raised base itself ({pair}) {change}"
@@ -229,3 +259,21 @@ def _cause(contrast: Contrast, where: str, gained: bool) -> str:
     if beyond.mean < 0:
         return f"{fact}: the base lowers the loss beyond what fine-tuning does."
     return f"{fact}: here the old base does better{credit}."
+
+
+def _reach(contrast: Contrast, longest: int) -> str:
+    """What the base does at positions that no phase of the branch was trained on."""
+    unseen = contrast.differences[UNSEEN]
+    fact = (
+        f"Beyond position {longest:,}, where neither {contrast.after.phase.name} nor"
+        f" {contrast.before.phase.name} was trained, the raised base changes the loss by"
+        f" {with_error(unseen)} nats a token ({verdict(unseen)})"
+    )
+    if not abs(unseen.mean) > unseen.error:
+        return f"{fact}."
+    if unseen.mean < 0:
+        return (
+            f"{fact}: the two differ in nothing but the base, which is what carries a model past"
+            " the positions it was trained on."
+        )
+    return f"{fact}: here the old base reaches further."

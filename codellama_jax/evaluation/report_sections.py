@@ -233,19 +233,18 @@ def _region_table(branch: Branch) -> Table:
         estimates = branch.estimates(reading)
         base = Cell(scientific(reading.rope_base), "" if reading.own_base else "not its own")
         cells = [
-            Cell(f"{number(estimates[r].mean)} ± {number(estimates[r].error)}")
-            for r in ("inside", "beyond")
+            Cell(f"{number(estimate.mean)} ± {number(estimate.error)}")
+            for estimate in estimates.values()
         ]
         rows.append([phase_cell(reading.phase), base, *cells])
     note = "" if branch.paired else " (an upper bound: the mean of the spans' errors)"
     return Table(
-        f"Mean loss of positions inside and beyond the {branch.length:,} tokens that"
-        f" {branch.parent.name} was trained on, ± standard error over documents{note}.",
+        f"Mean loss by region ± standard error over documents{note}: {branch.parent.name} was"
+        f" trained on {branch.length:,} tokens, its longest continuation on {branch.longest:,}.",
         [
             ("phase", ""),
             ("read with base", ""),
-            (f"up to {branch.length:,}", "nats / token"),
-            (f"beyond {branch.length:,}", "nats / token"),
+            *((name, "nats / token") for name in branch.regions.values()),
         ],
         rows,
         labels=2,
@@ -261,16 +260,9 @@ def _contrast_table(branch: Branch) -> Table:
             pair += f" against {scientific(before.rope_base)}"
         else:
             pair = f"{after.phase.name} against {before.phase.name}"
-        beyond = contrast.differences["beyond"]
-        rows.append(
-            [
-                Cell(contrast.what),
-                Cell(pair),
-                Cell(with_error(contrast.differences["inside"])),
-                Cell(with_error(beyond)),
-                Cell(verdict(beyond)),
-            ]
-        )
+        differences = [contrast.differences[region] for region in branch.regions]
+        cells = [Cell(with_error(difference), verdict(difference)) for difference in differences]
+        rows.append([Cell(contrast.what), Cell(pair), *cells])
     how = (
         "Standard errors are of the differences document by document."
         if branch.paired
@@ -282,9 +274,7 @@ def _contrast_table(branch: Branch) -> Table:
         [
             ("what changes", ""),
             ("compared", ""),
-            (f"up to {branch.length:,}", "nats / token"),
-            (f"beyond {branch.length:,}", "nats / token"),
-            ("beyond: difference is", ""),
+            *((name, "nats / token") for name in branch.regions.values()),
         ],
         rows,
         labels=2,

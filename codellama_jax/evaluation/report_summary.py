@@ -91,7 +91,8 @@ def _long_context(branches: list[Branch]) -> list[str]:
             f"Beyond position {branch.length:,}, where {branch.parent.name} was never trained,"
             f" the loss in nats a token is {', '.join(parts)}."
         )
-        found += [s for s in branch.sentences if s.startswith("The raised base itself")][:1]
+        starts = ("The raised base itself", "Beyond position")
+        found += [sentence for sentence in branch.sentences if sentence.startswith(starts)]
     return found
 
 

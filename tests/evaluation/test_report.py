@@ -21,7 +21,7 @@ from codellama_jax.training import Phase
 from codellama_jax.training.lineage import lineage_entry
 
 HOSTILE = "<script>alert(1)</script> </pre> {{ 7 * 7 }} | `x` & \0 \udc80"
-ENDS = list(range(64, 1025, 64))
+ENDS = list(range(64, 2049, 64))
 MIXTURES = {
     "code_llama": {"code_infill": 0.85, "nl_code_infill": 0.08, "nl_infill": 0.07},
     "code_llama_python": {"python": 0.75, "code": 0.1, "nl_code": 0.1, "nl": 0.05},
@@ -97,7 +97,7 @@ def positions_of(phase: Phase, base: float, paired: bool) -> dict:
 def evaluation_of(phase: Phase, paired: bool = True) -> dict:
     hole = {"path": "a.py", "prefix": "import os\n\n\nx = ", "suffix": "\nprint(x)\n"}
     filled = {
-        "exact_match": 0.125, "interval": [0.05, 0.2], "holes": 40, "ended": 0.97,
+        "exact_match": 0.125, "interval": [0.05, 0.2], "holes": 40, "first_line": 0.2, "ended": 0.97,
         "examples": [
             {**hole, "line": "os.sep", "middle": "os.sep", "exact": True},
             {**hole, "line": "os.curdir", "middle": HOSTILE, "exact": False},
@@ -280,13 +280,14 @@ def test_json_round_trips_and_holds_the_measurements(made):
 def test_the_summary_compares_with_gzip_and_the_parent(made):
     _, _, page, _, paths = made
     values = json.loads(Path(paths["json"]).read_text())
-    code, python, long, cause, infills, programs = values["summary"]
+    code, python, long, cause, reach, infills, programs = values["summary"]
     assert "5 phases, " in page.text
     # 2.251 / 2.8111 and / 2.2333
     assert "2.251" in code and "19.9 % lower" in code and "0.8 % higher" in code
     assert "snake needs 2.213" in python and "start needs 2.245: 1.4 % lower" in python
     assert long.startswith("Beyond position 256")
     assert "longer against longer_old" in cause
+    assert reach.startswith("Beyond position 1,024, where neither longer nor longer_old")
     assert "5.0–20.0 %" in infills and "50.0 %" in programs
     assert all(sentence in page.text for sentence in values["summary"])
 
@@ -294,7 +295,7 @@ def test_the_summary_compares_with_gzip_and_the_parent(made):
 def test_regions_and_differences_are_those_of_the_documents(tmp_path):
     run, corpus = build(tmp_path)
     (branch,) = branches(gather(str(run), str(corpus)))
-    assert branch.parent.name == "start" and branch.length == 256
+    assert branch.parent.name == "start" and branch.length == 256 and branch.longest == 1024
     shown = [(reading.phase.name, reading.rope_base) for reading in branch.readings]
     assert shown == [
         ("start", 1e4), ("start", 1e6), ("longer", 1e6), ("longer_old", 1e4), ("longer", 1e4)
@@ -302,13 +303,30 @@ def test_regions_and_differences_are_those_of_the_documents(tmp_path):
     before = np.asarray(branch.readings[3].result["document_loss"])
     after = np.asarray(branch.readings[2].result["document_loss"])
     contrast = next(c for c in branch.contrasts if c.what == "raised base, given fine-tuning")
-    for region, part in (("inside", slice(0, 4)), ("beyond", slice(4, None))):
+    parts = {"inside": slice(0, 4), "beyond": slice(4, None), "unseen": slice(16, None)}
+    for region, part in parts.items():
         documents = (after - before)[:, part].mean(1)
         assert contrast.differences[region].mean == pytest.approx(documents.mean())
         error = documents.std(ddof=1) / 8**0.5
         assert contrast.differences[region].error == pytest.approx(error)
-    # LEVEL: 3.10 against 3.12, and noise of 0.01 over 12 spans of 8 documents
+    # LEVEL: 3.10 against 3.12, and noise of 0.01 over 28 spans of 8 documents
     assert any("beyond what fine-tuning does" in sentence for sentence in branch.sentences)
+    assert any("nothing but the base" in sentence for sentence in branch.sentences)
+
+
+def test_documents_no_longer_than_the_training_have_no_unseen_region(tmp_path):
+    run, corpus = build(tmp_path)
+    for phase in PHASES:
+        values = evaluation_of(phase)
+        for reading in values["loss_by_position"]:
+            for name in ("positions", "loss", "standard_error"):
+                reading[name] = reading[name][:16]
+            reading["document_loss"] = [row[:16] for row in reading["document_loss"]]
+        write_evaluation(run, phase.name, values)
+    (branch,) = branches(gather(str(run), str(corpus)))
+    assert list(branch.regions) == ["inside", "beyond"]
+    assert not any("was trained, the raised base" in sentence for sentence in branch.sentences)
+    report(str(run), str(corpus))
 
 
 def test_without_losses_by_document_the_errors_are_bounds(tmp_path):
@@ -331,6 +349,7 @@ def test_a_worse_raised_base_is_said(tmp_path):
     write_evaluation(run, "longer", worse)
     (branch,) = branches(gather(str(run), str(corpus)))
     assert any("the old base does better" in sentence for sentence in branch.sentences)
+    assert any("the old base reaches further" in sentence for sentence in branch.sentences)
 
 
 def test_an_incomplete_run_says_what_is_missing(tmp_path):
