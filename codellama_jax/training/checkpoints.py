@@ -7,12 +7,15 @@
 A step's folder appears under its name only when all of it is written.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gin
+import jax
 import orbax.checkpoint as ocp
 
+from codellama_jax.errors import UserError
 from codellama_jax.training.state import TrainState
 from codellama_jax.weights import FOLDER
 
@@ -31,8 +34,9 @@ class PhaseCheckpoints:
         options = ocp.CheckpointManagerOptions(
             save_interval_steps=save_every, max_to_keep=keep, cleanup_tmp_directories=True
         )
+        self._directory = (directory / FOLDER).absolute()
         self._manager = ocp.CheckpointManager(
-            (directory / FOLDER).absolute(),
+            self._directory,
             options=options,
             item_names=("params", "optimizer", "record"),
         )
@@ -46,7 +50,20 @@ class PhaseCheckpoints:
         return self._manager.should_save(step)
 
     def save(self, step: int, state: TrainState, record: dict[str, Any], last: bool) -> None:
-        """Begins to save; the state is copied before this returns, the files are written after."""
+        """Begins to save; the state is copied before this returns, the files are written after.
+
+        Raises:
+          UserError: the disk has no room for it. Orbax would find out in the middle of writing.
+        """
+        self._manager.wait_until_finished()  # as Orbax would: what it writes needs room too
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            raise UserError(
+                f"the disk is full: a checkpoint of step {step} needs {needed / 1e6:,.1f} MB,"
+                f" {self._directory} has {free / 1e6:,.1f} MB left; make room or set another"
+                " train.run_dir, and start again: it continues"
+            )
         self._manager.save(
             step,
             args=ocp.args.Composite(
