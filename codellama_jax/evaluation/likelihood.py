@@ -7,15 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from codellama_jax.data import pack
 from codellama_jax.model import LlamaConfig, Params, apply
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _window_losses(config: LlamaConfig, params: Params, rows: jax.Array) -> jax.Array:
-    """Losses in nats (B, S) of predicting rows[:, 1:] from rows (B, S + 1)."""
-    inputs, targets = rows[:, :-1], rows[:, 1:]
-    positions = jnp.broadcast_to(jnp.arange(inputs.shape[1]), inputs.shape)
-    hidden = apply(config, params, "hidden", inputs, positions, jnp.ones_like(inputs))
+def _row_losses(
+    config: LlamaConfig,
+    params: Params,
+    inputs: jax.Array,
+    targets: jax.Array,
+    positions: jax.Array,
+    segment_ids: jax.Array,
+) -> jax.Array:
+    """Losses in nats (B, S) of predicting the targets; everything is int32 (B, S)."""
+    hidden = apply(config, params, "hidden", inputs, positions, segment_ids)
 
     def losses(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         hidden_row, target_row = part
@@ -36,12 +42,13 @@ def token_losses(
     """Loss in nats of every id but the first of each sequence.
 
     A sequence longer than the window is read in windows that overlap by half, so that every token
-    but those of the first window has at least window / 2 tokens of context.
+    but those of the first window has at least window / 2 tokens of context. Short windows share
+    rows, none seeing another.
 
     Args:
       sequences: of ids, each beginning with bos.
       window: S, tokens of context at most.
-      batch_size: windows scored at once.
+      batch_size: rows scored at once.
     """
     half = window // 2
     places: list[tuple[int, int, int]] = []  # sequence, first id of the window, first id scored
@@ -49,15 +56,24 @@ def token_losses(
         places.append((number, 0, 1))
         places += [(number, at, at + half + 1) for at in range(half, len(ids) - 1 - half, half)]
     results = [np.zeros(max(0, len(ids) - 1), np.float32) for ids in sequences]
-    for begin in range(0, len(places), batch_size):
-        chosen = places[begin : begin + batch_size]
-        rows = np.zeros((batch_size, window + 1), np.int32)
-        for row, (number, at, _) in zip(rows, chosen):
-            part = sequences[number][at : at + window + 1]
-            row[: len(part)] = part
-        losses = np.asarray(_window_losses(config, params, rows))
-        for row, (number, at, scored) in zip(losses, chosen):
-            result = results[number]
-            stop = min(len(result), at + window)
-            result[scored - 1 : stop] = row[scored - 1 - at : stop - at]
+    lengths = [min(len(sequences[number]) - 1 - at, window) for number, at, _ in places]
+    rows = pack(np.maximum(lengths, 0), window)
+    for begin in range(0, len(rows), batch_size):
+        chosen = rows[begin : begin + batch_size]
+        inputs, targets, positions, segments = np.zeros((4, batch_size, window), np.int32)
+        for row, pieces in enumerate(chosen):
+            column = 0
+            for segment, piece in enumerate(pieces, start=1):
+                number, at, _ = places[piece.document]
+                ids = sequences[number][at : at + piece.length + 1]
+                span = slice(column, column := column + piece.length)
+                inputs[row, span], targets[row, span] = ids[:-1], ids[1:]
+                positions[row, span], segments[row, span] = range(piece.length), segment
+        losses = np.asarray(_row_losses(config, params, inputs, targets, positions, segments))
+        for row, pieces in zip(losses, chosen):
+            column = 0
+            for piece in pieces:
+                number, at, scored = places[piece.document]
+                found = row[column : (column := column + piece.length)]
+                results[number][scored - 1 : at + piece.length] = found[scored - 1 - at :]
     return results
