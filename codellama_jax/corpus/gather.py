@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from codellama_jax.corpus.deduplicate import Deduplicator
 from codellama_jax.corpus.derive import DeriveSettings, derive_batch
-from codellama_jax.corpus.divide import DivideSettings, chosen, divide_batch
 from codellama_jax.corpus.document import Candidate, Document
 from codellama_jax.corpus.drops import Drops
+from codellama_jax.corpus.excerpts import ExcerptSettings, excerpt_batch
 from codellama_jax.corpus.languages import CODE, DIALOGUES, NL, NL_CODE, PYTHON
 from codellama_jax.corpus.progress import Progress, counted
 from codellama_jax.corpus.sample import Sampler, SampleSettings
@@ -34,7 +34,7 @@ def gather(
     candidates: Sequence[Candidate],
     budgets: dict[str, int],
     sample: SampleSettings,
-    cut: DivideSettings,
+    cut: ExcerptSettings,
     derive: DeriveSettings,
     workers: Workers,
     drops: Drops,
@@ -58,20 +58,18 @@ def gather(
 
     python_bytes = int(sample.python_fraction * budgets[CODE])
     python = draw(PYTHON, python_bytes, seen_code)
-    to_cut = chosen(python, cut, seed)
-    whole = [document for document in python if document.path not in to_cut]
-    large = [document for document in python if document.path in to_cut]
-    pieces = _divided(large, cut, derive, workers, drops)
-    if large:
-        progress.say(f"{PYTHON}: cut {len(large):,} files into {counted(pieces)}")
     documents = {
-        CODE: whole + pieces + draw(_OTHER, budgets[CODE] - python_bytes, seen_code),
-        PYTHON: whole + pieces,
+        CODE: python + draw(_OTHER, budgets[CODE] - python_bytes, seen_code),
+        PYTHON: python,
         NL_CODE: draw(NL_CODE, budgets[NL_CODE], seen_text),
         NL: draw(NL, budgets[NL], seen_text),
         DIALOGUES: [],
     }
     parents = draw(PYTHON, sample.extra_python_bytes, seen_code, "more python to make texts from")
+    excerpts = _excerpts(parents, cut, derive, workers, drops, seed)
+    progress.say(f"{PYTHON}: cut out {counted(excerpts)}")
+    documents[PYTHON] = python + excerpts
+    documents[CODE] = documents[CODE] + excerpts
     batches = (group for of in (python, parents) for group in _groups(of, 8))
     made = [d for batch in workers.map(derive_batch, batches, derive) for d in batch]
     random.Random(f"{seed}/derived").shuffle(made)
@@ -81,27 +79,25 @@ def gather(
         new = _fill(made, source, room, seen, drops)
         documents[source] = documents[source] + new
         progress.say(f"{source}: made {counted(new)}")
-    return Gathered(documents, parents + large, sampler.read_files)
+    return Gathered(documents, parents, sampler.read_files)
 
 
-def _divided(
-    documents: Sequence[Document],
-    settings: DivideSettings,
+def _excerpts(
+    documents: list[Document],
+    settings: ExcerptSettings,
     derive: DeriveSettings,
     workers: Workers,
     drops: Drops,
+    seed: int,
 ) -> list[Document]:
-    """The pieces of the documents, none repeating another."""
-    seen = Deduplicator(derive.signing)
-    new = []
-    groups = _groups(list(documents), 8)
-    for batch in workers.map(divide_batch, groups, settings, derive.limits, derive.signing):
-        for piece in batch:
-            if reason := piece.reason or seen.reason_to_drop(piece.document):
-                drops.add(CODE, reason, piece.size, piece.path)
-            else:
-                new.append(piece.document)
-    return new
+    """Short definitions out of the documents, none repeating another."""
+    if not settings.total_bytes:
+        return []
+    groups = _groups(documents, 8)
+    cut = workers.map(excerpt_batch, groups, settings, derive.limits, derive.signing)
+    found = [excerpt for batch in cut for excerpt in batch]
+    random.Random(f"{seed}/excerpts").shuffle(found)
+    return _fill(found, CODE, settings.total_bytes, Deduplicator(derive.signing), drops)
 
 
 def _fill(

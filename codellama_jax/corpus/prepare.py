@@ -11,8 +11,8 @@ import gin
 
 from codellama_jax.corpus.collect import CollectSettings, collect, label_roots
 from codellama_jax.corpus.derive import DeriveSettings
-from codellama_jax.corpus.divide import DivideSettings
 from codellama_jax.corpus.drops import Drops
+from codellama_jax.corpus.excerpts import ExcerptSettings
 from codellama_jax.corpus.gather import gather
 from codellama_jax.corpus.languages import CODE, DIALOGUES, NL, NL_CODE, PYTHON
 from codellama_jax.corpus.manifest import (
@@ -42,7 +42,7 @@ class Settings:
 
     collect: CollectSettings = field(default_factory=CollectSettings)
     sample: SampleSettings = field(default_factory=SampleSettings)
-    divide: DivideSettings = field(default_factory=DivideSettings)
+    excerpts: ExcerptSettings = field(default_factory=ExcerptSettings)
     derive: DeriveSettings = field(default_factory=DeriveSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
@@ -137,7 +137,7 @@ def _make(
             candidates,
             parameters["bytes"],
             settings.sample,
-            settings.divide,
+            settings.excerpts,
             settings.derive,
             pool,
             drops,
