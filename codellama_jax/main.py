@@ -68,6 +68,28 @@ def _report(arguments: Arguments) -> Any:
     return evaluation.report()
 
 
+def _describe(arguments: Arguments) -> Any:
+    from codellama_jax import model
+
+    _configure(arguments)
+    return model.describe()
+
+
+def _convert(arguments: Arguments) -> Any:
+    from codellama_jax import weights
+    from codellama_jax.parallel import start_devices
+
+    _configure(arguments)
+    start_devices()
+    return weights.convert(
+        **{
+            name: value
+            for name in ("source", "target", "target_format")
+            if (value := getattr(arguments, name)) is not None
+        }
+    )
+
+
 def _model(arguments: Arguments) -> Any:
     from codellama_jax.parallel import start_devices, tune_host
 
@@ -165,6 +187,27 @@ def _parser() -> argparse.ArgumentParser:
         _report,
         "write report.html, report.md and report.json of an evaluated run",
         "The HTML is one file that opens offline.",
+    )
+    verb(
+        "describe",
+        _describe,
+        "list a model's parameters and how a mesh would hold them",
+        "Allocates nothing: any size and mesh, e.g. --gin_file=configs/models/code_llama_70b.gin"
+        " --gin_bindings='describe.devices = 256'.",
+    )
+    added = verb(
+        "convert",
+        _convert,
+        "read weights of one format and write them in another",
+        "From Hugging Face, Meta and GGUF files to checkpoints that phases start from, and back.",
+    )
+    added.add_argument("--from", dest="source", help="phase folder, model folder or .gguf file")
+    added.add_argument("--to", dest="target", help="folder to write")
+    added.add_argument(
+        "--format",
+        dest="target_format",
+        choices=("codellama-jax", "hugging-face", "meta"),
+        help="of what is written; codellama-jax unless given",
     )
     checkpoint = "folder of a trained phase, e.g. runs/quickstart/code"
     text = "text, @file, or - for standard input"

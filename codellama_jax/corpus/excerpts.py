@@ -42,16 +42,16 @@ def excerpt_batch(
     """Signed documents, one a definition, each naming the document it was cut out of."""
     found = []
     for document in documents:
-        for name, text in excerpts(document.text, settings):
+        for line, text in excerpts(document.text, settings):
             if filters.reason_to_drop_code(text, document.path, document.language, limits) is None:
-                path = f"{document.path}#{name}"
+                path = f"{document.path}#L{line}"  # names repeat: a property and its setter
                 cut = replace(document, text=text, path=path, parent=document.path)
                 found.append(sign(cut, signing))
     return found
 
 
-def excerpts(source: str, settings: ExcerptSettings) -> list[tuple[str, str]]:
-    """Qualified name and dedented text, decorators included, of every definition of fitting size.
+def excerpts(source: str, settings: ExcerptSettings) -> list[tuple[int, str]]:
+    """First line and dedented text, decorators included, of every definition of fitting size.
 
     A class that fits is taken whole; of a larger one its methods are.
     """
@@ -60,21 +60,20 @@ def excerpts(source: str, settings: ExcerptSettings) -> list[tuple[str, str]]:
     # A form feed or a lone carriage return makes the tree count other lines than splitlines does.
     if tree is None or len(lines) != source.count("\n") + (not source.endswith("\n")):
         return []
-    return _fitting(tree.body, lines, "", settings)
+    return _fitting(tree.body, lines, settings)
 
 
 def _fitting(
-    body: Sequence[ast.stmt], lines: Sequence[str], prefix: str, settings: ExcerptSettings
-) -> list[tuple[str, str]]:
+    body: Sequence[ast.stmt], lines: Sequence[str], settings: ExcerptSettings
+) -> list[tuple[int, str]]:
     found = []
     for node in body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         text = textwrap.dedent("".join(lines[first - 1 : node.end_lineno])).rstrip() + "\n"
-        name = prefix + node.name
         if settings.min_bytes <= len(text.encode()) <= settings.max_bytes:
-            found.append((name, text))
+            found.append((first, text))
         elif isinstance(node, ast.ClassDef):
-            found += _fitting(node.body, lines, f"{name}.", settings)
+            found += _fitting(node.body, lines, settings)
     return found

@@ -94,9 +94,14 @@ class TaskRows:
     def _sequence(self, piece: Piece, epoch: int, available: int) -> Sequence:
         if piece.whole:
             key = DocumentKey(self.seed, self.name, epoch, piece.document)
-            return self._usable(
-                piece.document, lambda record: self.encoder.encode_whole(record, key, available)
-            )
+
+            def encode(record: Record) -> Sequence:
+                sequence = self.encoder.encode_whole(record, key, available)
+                if len(sequence.ids) - 1 > available:
+                    raise UserError("longer than lengths.npy says, prepare the corpus anew")
+                return sequence
+
+            return self._usable(piece.document, encode)
         ids, in_loss = self._encoded(piece.document, None)
         return Sequence(*(part[piece.start : piece.stop + 1] for part in (ids, in_loss)))
 

@@ -170,9 +170,7 @@ def _estimate(result: dict[str, Any], span: tuple[float, float]) -> Estimate:
     return Estimate(float(np.asarray(result["loss"]) @ weights), float(errors @ weights))
 
 
-def _differences(
-    before: Reading, after: Reading, length: int, longest: int
-) -> dict[str, Estimate]:
+def _differences(before: Reading, after: Reading, length: int, longest: int) -> dict[str, Estimate]:
     found = {}
     for region in (INSIDE, BEYOND, UNSEEN):
         span = _span(region, length, longest)

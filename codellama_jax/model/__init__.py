@@ -2,16 +2,22 @@
 
 from codellama_jax.model.cache import KVCache, empty_cache
 from codellama_jax.model.config import LlamaConfig, replace
+from codellama_jax.model.describe import describe
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
+from codellama_jax.model.sizes import SIZES, recognise, sized_config
 
 __all__ = [
+    "SIZES",
     "KVCache",
     "LlamaConfig",
     "Params",
     "apply",
+    "describe",
     "empty_cache",
     "init_params",
     "param_axes",
     "param_shapes",
+    "recognise",
     "replace",
+    "sized_config",
 ]

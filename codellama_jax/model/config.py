@@ -7,7 +7,8 @@ import gin
 
 from codellama_jax.errors import UserError, check_fields
 
-RematPolicy = Literal["none", "full", "dots", "projections"]
+RematPolicy = Literal["none", "full", "dots", "projections", "projections_offloaded"]
+RopeScaling = Literal["none", "linear", "yarn"]
 
 
 @gin.configurable
@@ -25,12 +26,15 @@ class LlamaConfig:
       head_dim: H; None is D / N.
       norm_eps: RMSNorm epsilon.
       rope_base: base of the rotary angles: 1e4 for Llama 2, 1e6 after long-context fine-tuning.
+      rope_scaling, rope_factor, rope_original_length: another way to longer contexts, by which
+        factor, from which trained length; the paper compares "linear" with a raised base.
       tied: the output head is the transposed embedding.
       dtype: of activations and matrix products; norms, rotary angles, softmax and logits are
         float32 whatever it says.
       param_dtype: of the parameters.
       remat: what a layer's backward pass recomputes: nothing ("none"), everything ("full"),
-        all but matrix products ("dots"), all but the weight products ("projections").
+        all but matrix products ("dots"), all but the weight products ("projections"), or these
+        are kept in the host's memory ("projections_offloaded").
       scan_unroll: layers unrolled in one turn of the scan over layers; L on a CPU, where a loop
         costs more than a longer program, 1 on TPU, where it compiles L times faster.
       attention_block: query rows per block of CPU attention; a block sees only keys up to its end.
@@ -45,6 +49,9 @@ class LlamaConfig:
     head_dim: int | None = None
     norm_eps: float = 1e-5
     rope_base: float = 1e4
+    rope_scaling: RopeScaling = "none"
+    rope_factor: float = 1.0
+    rope_original_length: int = 4096
     tied: bool = False
     dtype: str = "bfloat16"
     param_dtype: str = "float32"
@@ -57,6 +64,8 @@ class LlamaConfig:
         for field in ("dtype", "param_dtype"):
             if (value := getattr(self, field)) not in ("float32", "bfloat16"):
                 raise UserError(f"LlamaConfig.{field} = {value!r}: choose float32 or bfloat16")
+        if self.rope_factor < 1:
+            raise UserError(f"LlamaConfig.rope_factor = {self.rope_factor}: give 1 or more")
         if self.num_heads % self.num_kv_heads:
             raise UserError(
                 f"LlamaConfig: {self.num_heads} query heads do not divide into groups over"

@@ -21,6 +21,9 @@ _REMAT: dict[str, Any] = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_saveable,
     "projections": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "projections_offloaded": jax.checkpoint_policies.offload_dot_with_no_batch_dims(
+        "device", "pinned_host"
+    ),
 }
 
 
@@ -139,7 +142,7 @@ class Llama(nnx.Module):
 
     def hidden(self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array) -> jax.Array:
         """Final normed activations (B, S, D) of packed rows; all arguments are int32 (B, S)."""
-        rope = rope_table(positions, self.config.key_size, self.config.rope_base)
+        rope = rope_table(positions, self.config)
         context = Context(rope, segment_ids, None, None)
         return self._run(tokens, context, None)[0]
 
@@ -169,7 +172,7 @@ class Llama(nnx.Module):
           cache: layers stacked, (L, B, T, K, H).
         """
         positions = write_at[:, None] + jnp.arange(tokens.shape[1])
-        rope = rope_table(positions, self.config.key_size, self.config.rope_base)
+        rope = rope_table(positions, self.config)
         mask = jnp.arange(cache.key.shape[2])[None, None] <= positions[:, :, None]
         return self._run(tokens, Context(rope, None, write_at, mask), cache)
 

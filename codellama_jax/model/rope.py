@@ -2,17 +2,57 @@
 
 angle_i = position * base^(-2i / H). A table in bfloat16 would merge neighbouring positions: at
 position 4,096 its steps are 16 wide.
+
+Code Llama reaches long contexts by its base alone. The two other ways are here for comparison with
+the paper's ablation: linear interpolation (Chen et al. 2023, arXiv 2306.15595) divides every
+frequency by a factor; YaRN (Peng et al. 2023, arXiv 2309.00071, section 3) divides the low ones,
+keeps the high ones, and sharpens the attention.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from codellama_jax.model.config import LlamaConfig
+
+# YaRN's bounds for Llama, in turns over the original length (section 3.2): a frequency with fewer
+# turns than `_SLOW` is divided, one with more than `_FAST` is kept, between them it is blended.
+_SLOW, _FAST = 1.0, 32.0
 
 
-def rope_table(positions: jax.Array, head_dim: int, base: float) -> tuple[jax.Array, jax.Array]:
+def rope_frequencies(config: LlamaConfig) -> tuple[np.ndarray, float]:
+    """Radians a position, float32 (H/2,), and the factor that sine and cosine are multiplied by."""
+    size, base, factor = config.key_size, config.rope_base, config.rope_factor
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    plain = (1.0 / np.float32(base) ** exponents).astype(np.float32)
+    if config.rope_scaling == "none":
+        return plain, 1.0
+    if config.rope_scaling == "linear":
+        return (plain / np.float32(factor)).astype(np.float32), 1.0
+
+    def pair(turns: float) -> float:
+        """The pair of dimensions, a fraction, that turns so often over the original length."""
+        return (
+            size
+            * math.log(config.rope_original_length / (turns * 2 * math.pi))
+            / (2 * math.log(base))
+        )
+
+    low = max(math.floor(pair(_FAST)), 0)
+    high = min(math.ceil(pair(_SLOW)), size - 1)
+    ramp = (np.arange(size // 2, dtype=np.float32) - low) / max(high - low, 0.001)
+    kept = 1 - np.clip(ramp, 0, 1)
+    blended = plain / np.float32(factor) * (1 - kept) + plain * kept
+    return blended.astype(np.float32), 0.1 * math.log(factor) + 1.0
+
+
+def rope_table(positions: jax.Array, config: LlamaConfig) -> tuple[jax.Array, jax.Array]:
     """Sine and cosine, each float32 (B, S, H/2), of integer positions (B, S)."""
-    exponents = jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim
-    angles = positions.astype(jnp.float32)[..., None] * base**-exponents
-    return jnp.sin(angles), jnp.cos(angles)
+    frequencies, sharpening = rope_frequencies(config)
+    angles = positions.astype(jnp.float32)[..., None] * frequencies
+    return jnp.sin(angles) * sharpening, jnp.cos(angles) * sharpening
 
 
 def apply_rope(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:

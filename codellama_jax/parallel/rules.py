@@ -6,7 +6,7 @@ from typing import Any
 
 import gin
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from codellama_jax.errors import UserError
 from codellama_jax.parallel.mesh import AXES
@@ -61,7 +61,7 @@ def partition_spec(axes: Sequence[str], where: str = "an array") -> PartitionSpe
 
 
 def named_sharding(
-    mesh: Mesh, shape: Sequence[int], axes: Sequence[str], where: str
+    mesh: Mesh | AbstractMesh, shape: Sequence[int], axes: Sequence[str], where: str
 ) -> NamedSharding:
     """Sharding of one array; raises UserError naming the dimension that does not divide."""
     spec = partition_spec(axes, where)
@@ -76,7 +76,7 @@ def named_sharding(
     return NamedSharding(mesh, spec)
 
 
-def tree_shardings(mesh: Mesh, shapes: Any, axes: Any) -> Any:
+def tree_shardings(mesh: Mesh | AbstractMesh, shapes: Any, axes: Any) -> Any:
     """Shardings of a tree of arrays or shapes, given the same tree of logical axes."""
     return jax.tree.map_with_path(
         lambda path, leaf, names: named_sharding(

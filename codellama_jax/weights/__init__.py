@@ -1,4 +1,4 @@
-"""Weights in and out; so far this project's own checkpoints."""
+"""Weights in and out: our checkpoints, Hugging Face, Meta, GGUF."""
 
 from codellama_jax.weights.checkpoint import (
     FOLDER,
@@ -9,13 +9,19 @@ from codellama_jax.weights.checkpoint import (
     load_vocabulary,
     read_record,
 )
+from codellama_jax.weights.convert import convert, open_weights
+from codellama_jax.weights.source import WeightSource, load_source
 
 __all__ = [
     "FOLDER",
     "TOKENIZER",
+    "WeightSource",
     "config_of",
+    "convert",
     "latest_step",
     "load_params",
+    "load_source",
     "load_vocabulary",
+    "open_weights",
     "read_record",
 ]

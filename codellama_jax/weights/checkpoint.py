@@ -1,10 +1,13 @@
-"""Reading this project's own checkpoints (training/checkpoints.py writes them).
+"""This project's own checkpoints: reading them, and writing imported weights as one.
+
+Those of training are written by training/checkpoints.py.
 
 <phase>/tokenizer.model
 <phase>/checkpoints/<step>/params      the parameter tree
 <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
@@ -73,6 +77,31 @@ def load_params(
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot restore the parameters in {path}: {reason}") from error
+
+
+def save_checkpoint(
+    phase_directory: str | Path,
+    config: LlamaConfig,
+    params: Params,
+    lineage: list[dict[str, Any]],
+    operative_config: str,
+) -> None:
+    """Writes parameters as step 0 of a phase, for other phases to start from.
+
+    The record is written last: without it the checkpoint does not count.
+    """
+    folder = (Path(phase_directory) / FOLDER / "0").absolute()
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder / "params", params)
+    record = {
+        "model": dataclasses.asdict(config),
+        "lineage": lineage,
+        "operative_config": operative_config,
+        "code_version": __version__,
+        "data": {"step": 0, "fingerprint": None},
+    }
+    (folder / "record").mkdir()
+    (folder / "record/metadata").write_text(json.dumps(record))
 
 
 def load_vocabulary(phase_directory: str | Path) -> Vocabulary:

@@ -50,12 +50,12 @@ SETTINGS = ExcerptSettings(min_bytes=20, max_bytes=150)
 
 def test_what_fits_is_taken_whole_and_dedented():
     found = dict(excerpts(SOURCE, SETTINGS))
-    assert list(found) == ["first", "Small", "Large.one", "Large.two"]
-    assert found["first"].startswith("@decorate(\n    1\n)\ndef first(value):\n")
-    assert found["Large.two"].startswith("@property\ndef two(self):\n    return")
+    assert list(found) == [7, 15, 22, 25]
+    assert found[7].startswith("@decorate(\n    1\n)\ndef first(value):\n")
+    assert found[25].startswith("@property\ndef two(self):\n    return")
     whole_class = dict(excerpts(SOURCE, ExcerptSettings(min_bytes=20, max_bytes=1000)))
-    assert list(whole_class) == ["first", "Small", "Large"]
-    assert "Small" not in dict(excerpts(SOURCE, ExcerptSettings(min_bytes=40, max_bytes=150)))
+    assert list(whole_class) == [7, 15, 19]
+    assert 15 not in dict(excerpts(SOURCE, ExcerptSettings(min_bytes=40, max_bytes=150)))
 
 
 @pytest.mark.parametrize("broken", ["def f(:\n", "x = 1\x0c\nclass A:\r  pass\n", ""])
@@ -66,15 +66,17 @@ def test_what_does_not_parse_or_counts_other_lines_gives_none(broken):
 @given(seed=st.integers(0, 10**6), least=st.integers(0, 200), most=st.integers(100, 500))
 def test_an_excerpt_is_one_definition_of_fitting_size(seed, least, most):
     settings = ExcerptSettings(min_bytes=least, max_bytes=most)
-    for name, text in excerpts(python_module(seed, functions=5), settings):
+    module = python_module(seed, functions=5)
+    for line, text in excerpts(module, settings):
         (node,) = ast.parse(text).body
-        assert node.name == name and least <= len(text.encode()) <= most
+        assert module.splitlines()[line - 1].startswith(f"def {node.name}(")
+        assert least <= len(text.encode()) <= most
 
 
 def test_excerpts_name_their_parent():
     of = [Document(SOURCE, "a.py", "python", "code"), Document("def f(:", "b.py", "python", "code")]
     made = excerpt_batch(of, SETTINGS, FilterSettings(), DeduplicateSettings())
-    assert [d.path for d in made] == ["a.py#first", "a.py#Large.two"]  # one: too short
+    assert [d.path for d in made] == ["a.py#L7", "a.py#L25"]  # the others: too short
     assert {d.parent for d in made} == {"a.py"} and all(len(d.sha256) == 64 for d in made)
 
 
@@ -104,4 +106,5 @@ def test_prepare_adds_excerpts_on_the_side_of_their_file(tree, tmp_path):
         cut = [record for record in records if "#" in record["path"]]
         assert cut and len(cut) < len(records)
         files[side] = {record["path"].partition("#")[0] for record in records}
+        assert len({record["path"] for record in records}) == len(records)
     assert not files["train"] & files["heldout"]

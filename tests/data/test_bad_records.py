@@ -112,6 +112,22 @@ def test_lengths_of_another_corpus(prepared, tmp_path):
         RowStream("code", ROW, 0, corpus=str(copy))
 
 
+def test_a_document_longer_than_its_length_says(prepared, tmp_path):
+    copy = tmp_path / "corpus"
+    shutil.copytree(prepared, copy)
+    lengths = np.load(copy / "code" / "train.lengths.npy")
+    short = int(np.argmax(lengths))
+    lengths[short] = 3
+    np.save(copy / "code" / "train.lengths.npy", lengths)
+    stream = RowStream("code", ROW, 0, corpus=str(copy))
+    (rows,) = stream.tasks
+    for number in range(len(rows.rows)):
+        row, _ = rows.render(number)
+        assert row["inputs"].shape == (ROW,)
+    ((place, count),) = stream.set_aside().items()
+    assert count == 1 and f"record {short}: longer than lengths.npy says" in place
+
+
 def test_another_tokenizer(prepared, tmp_path):
     from helpers import small_model
 

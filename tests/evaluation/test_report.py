@@ -97,7 +97,8 @@ def positions_of(phase: Phase, base: float, paired: bool) -> dict:
 def evaluation_of(phase: Phase, paired: bool = True) -> dict:
     hole = {"path": "a.py", "prefix": "import os\n\n\nx = ", "suffix": "\nprint(x)\n"}
     filled = {
-        "exact_match": 0.125, "interval": [0.05, 0.2], "holes": 40, "first_line": 0.2, "ended": 0.97,
+        "exact_match": 0.125, "interval": [0.05, 0.2], "holes": 40, "first_line": 0.2,
+        "ended": 0.97,
         "examples": [
             {**hole, "line": "os.sep", "middle": "os.sep", "exact": True},
             {**hole, "line": "os.curdir", "middle": HOSTILE, "exact": False},

@@ -1,0 +1,192 @@
+"""Weights of another project's files, read a tensor at a time straight into their sharding."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from codellama_jax.errors import UserError
+from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
+from codellama_jax.parallel import named_sharding
+from codellama_jax.weights.layout import Tensor, file_shape, read_slice
+from codellama_jax.weights.names import Place
+
+# Tables that follow from the configuration; some files carry them.
+_DERIVED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|rope\.freqs|rope_freqs\.weight)$")
+
+Growth = Literal["mean", "zeros"]
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightSource:
+    """Files of one model.
+
+    Attributes:
+      path: for messages.
+      format: "hugging face", "meta" or "gguf".
+      config: as the files state it.
+      places: names and kinds of the tensors.
+      shapes: of every tensor in the files, by name.
+      tensors: to be sliced, by name.
+      tokenizer: the SentencePiece model beside them, if there is one.
+    """
+
+    path: Path
+    format: str
+    config: LlamaConfig
+    places: Mapping[str, Place]
+    shapes: Mapping[str, tuple[int, ...]]
+    tensors: Mapping[str, Tensor]
+    tokenizer: Path | None
+
+
+def load_source(
+    source: WeightSource, config: LlamaConfig, mesh: jax.sharding.Mesh, growth: Growth = "mean"
+) -> Params:
+    """The parameters, laid out on the mesh in `config.param_dtype`.
+
+    Of each tensor a host reads only what its devices hold, one layer at a time; what is in memory
+    at once is the parameters and one tensor.
+
+    Args:
+      source: the files.
+      config: the model wanted; it may have more ids than the files (Llama 2's 32,000 grown to
+        Code Llama's 32,016).
+      mesh: where.
+      growth: what the rows of new ids are: the mean of the rows there, or zeros.
+
+    Raises:
+      UserError: a missing, superfluous or misshapen tensor.
+    """
+    check_tensors(source, config)
+    axes = flat(param_axes(config))
+    loaded: dict[str, jax.Array] = {}
+    for path, shape in flat(param_shapes(config)).items():
+        place = source.places[path]
+        if path.startswith("layers/"):
+            loaded[path] = _stacked(source, place, shape, axes[path], mesh, path)
+            continue
+        tensor = source.tensors[place.name]
+        have = source.shapes[place.name]
+        if (wanted := file_shape(place.kind, shape.shape)) != have:
+            tensor = _Grown(tensor, have, wanted, growth)
+        sharding = named_sharding(mesh, shape.shape, axes[path], path)
+        loaded[path] = _read(place, tensor, shape.shape, shape.dtype, sharding)
+    return _nested(loaded)
+
+
+def check_tensors(source: WeightSource, config: LlamaConfig) -> None:
+    """Raises UserError naming a tensor that is missing, too many, or of another shape."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    for path, shape in flat(param_shapes(config)).items():
+        place, of = source.places[path], shape.shape
+        if path.startswith("layers/"):
+            for layer in range(config.num_layers):
+                wanted[place.name.format(layer=layer)] = file_shape(place.kind, of[1:])
+        else:
+            wanted[place.name] = file_shape(place.kind, of)
+    have = {name for name in source.shapes if not _DERIVED.search(name)}
+    if config.tied:  # some writers keep the transposed copy
+        have -= {source.places["head"].name}
+    if missing := sorted(set(wanted) - have):
+        raise UserError(
+            f"{source.path}: {len(missing)} of {len(wanted)} tensors are missing, the first is"
+            f" {missing[0]!r}: are all files there?"
+        )
+    if extra := sorted(have - set(wanted)):
+        raise UserError(
+            f"{source.path}: {len(extra)} tensors too many, the first is {extra[0]!r}: this is no"
+            f" plain Llama of {config.num_layers} layers"
+        )
+    growing = {source.places[path].name for path in ("embedding", "head")}
+    for name, shape in wanted.items():
+        found = tuple(source.shapes[name])
+        grown = name in growing and found[0] < shape[0] and found[1:] == shape[1:]
+        if found != shape and not grown:
+            raise UserError(
+                f"{source.path}: tensor {name!r} has shape {found}, the configuration wants {shape}"
+            )
+
+
+class _Grown:
+    """A tensor with rows appended for ids that the files do not have."""
+
+    def __init__(
+        self, tensor: Tensor, have: tuple[int, ...], wanted: tuple[int, ...], growth: Growth
+    ):
+        self._tensor, self._rows, self._wanted = tensor, have[0], wanted[0]
+        every = (slice(0, have[0]), slice(0, have[1]))
+        values = np.asarray(tensor[every])
+        # In float64, so that the mean does not depend on the order of summation.
+        mean = values.mean(axis=0, dtype=np.float64) if growth == "mean" else np.zeros(have[1])
+        self._new = mean.astype(values.dtype)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        rows, columns = index
+        stop = min(rows.stop, self._rows)
+        old = self._tensor[slice(min(rows.start, stop), stop), columns]
+        count = rows.stop - max(rows.start, self._rows)
+        if count <= 0:
+            return old
+        new = np.broadcast_to(self._new[columns], (count, old.shape[1]))
+        return np.concatenate([old, new])
+
+
+def _read(
+    place: Place,
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: jax.sharding.NamedSharding,
+) -> jax.Array:
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+        return np.ascontiguousarray(read_slice(place.kind, tensor, shape, index).astype(dtype))
+
+    return jax.make_array_from_callback(shape, sharding, part)
+
+
+def _stacked(
+    source: WeightSource,
+    place: Place,
+    shape: jax.ShapeDtypeStruct,
+    axes: tuple[str, ...],
+    mesh: jax.sharding.Mesh,
+    path: str,
+) -> jax.Array:
+    """All layers of a parameter: an empty array is filled layer by layer, in place."""
+    whole = named_sharding(mesh, shape.shape, axes, path)
+    one = named_sharding(mesh, shape.shape[1:], axes[1:], path)
+    empty = jax.jit(lambda: jnp.zeros(shape.shape, shape.dtype), out_shardings=whole)
+    put = jax.jit(
+        lambda stack, value, layer: jax.lax.dynamic_update_index_in_dim(stack, value, layer, 0),
+        donate_argnums=0,
+        out_shardings=whole,
+    )
+    stack = empty()
+    for layer in range(shape.shape[0]):
+        tensor = source.tensors[place.name.format(layer=layer)]
+        stack = put(stack, _read(place, tensor, shape.shape[1:], shape.dtype, one), layer)
+        stack.block_until_ready()  # or the tensors of layers to come would pile up
+    return stack
+
+
+def flat(tree: Params) -> dict[str, Any]:
+    """Leaves by path, "layers/attention/query"; a tuple of axis names is a leaf."""
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, tuple))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _nested(flat: Mapping[str, Any]) -> Params:
+    tree: Params = {}
+    for path, leaf in flat.items():
+        *above, name = path.split("/")
+        node = tree
+        for key in above:
+            node = node.setdefault(key, {})
+        node[name] = leaf
+    return tree

