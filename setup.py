@@ -28,21 +28,26 @@ setup(
         "numpy>=2",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8",
+        "safetensors",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
         "tensorflow>=2.21",
     ],
     extras_require={
         "tpu": ["jax[tpu]"],
+        # The TPU compiler alone, for programs compiled on a machine without TPUs.
+        "tpu-aot": ["libtpu==0.0.42.*"],
+        "gguf": ["gguf"],
+        "meta": ["torch"],
         "gpu": ["jax[cuda12]"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
         "dev": [
+            "gguf",
             "hypothesis",
             "pytest",
             "pytest-timeout",
             "ruff",
-            "safetensors",
             "torch==2.13.0",
             "transformers",
         ],

@@ -24,7 +24,8 @@ jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_VOCABULARY = 400
-LLAMA_TOKENIZER = ROOT.parent / "shared/data/llama2-tokenizer/tokenizer.model"
+SHARED = ROOT.parent / "shared"  # real data and weights, where a machine has them
+LLAMA_TOKENIZER = SHARED / "data/llama2-tokenizer/tokenizer.model"
 
 # "▁" (U+2581) is how SentencePiece writes a space, so a text that holds one loses it.
 characters = st.one_of(

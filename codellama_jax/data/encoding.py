@@ -85,16 +85,25 @@ class Infill(LeftToRight):
       rate: probability that such a document is infilled.
       psm_share: share of the infilled documents in prefix-suffix-middle order; the others are
         suffix-prefix-middle.
+      line_share: share of the infilled documents that are cut between lines. The paper cuts between
+        characters only (0); where few documents are seen, too few of those cuts meet a line's end
+        for the model to learn when a line that is asked for is done.
       slack: positions set aside beyond the plain tokens: three sentinels, and the tokens that are
         more when a text is encoded in three parts. A document that needs more than its row has
         left stays left-to-right.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, rate: float = 0.9, psm_share: float = 0.5, slack: int = 6
+        self,
+        vocabulary: Vocabulary,
+        rate: float = 0.9,
+        psm_share: float = 0.5,
+        line_share: float = 0.0,
+        slack: int = 6,
     ):
         super().__init__(vocabulary)
         self.rate, self.psm_share, self.slack = rate, psm_share, slack
+        self.line_share = line_share
 
     def plan(self, tokens: int, row_length: int) -> int:
         plain = tokens + 1
@@ -105,7 +114,8 @@ class Infill(LeftToRight):
         if generator.random() >= self.rate:
             return self.encode(record)
         psm = generator.random() < self.psm_share
-        prefix, middle, suffix = cut_document(record["text"], generator)
+        lines = self.line_share > 0 and generator.random() < self.line_share
+        prefix, middle, suffix = cut_document(record["text"], generator, lines)
         infill_format = InfillFormat.PSM if psm else InfillFormat.SPM
         ids = infill_sequence(self.vocabulary, prefix, middle, suffix, infill_format)
         if positions is not None and len(ids) - 1 > positions:

@@ -1,4 +1,4 @@
-"""Causal attention over packed rows, and over a cache.
+"""Causal attention over packed rows, and over a cache, in plain XLA.
 
 Letters: B batch, S query rows, T key rows, K key-value heads, G queries per key-value head, H head
 size. Scores and softmax are float32 whatever the dtype of the inputs.
@@ -10,57 +10,6 @@ import jax
 import jax.numpy as jnp
 
 
-def packed_attention(
-    q: jax.Array, k: jax.Array, v: jax.Array, segment_ids: jax.Array, block: int
-) -> jax.Array:
-    """Each token attends to earlier tokens of its own segment and to itself.
-
-    Queries are taken `block` rows at a time against the keys up to the block's end, which leaves
-    out most of the masked half; a block's scores are recomputed in the backward pass, so memory is
-    linear in S.
-
-    Args:
-      q: (B, S, K, G, H). k, v: (B, S, K, H).
-      segment_ids: int32 (B, S); 0 marks padding, which attends to padding only.
-      block: query rows per block.
-
-    Returns:
-      (B, S, K, G, H) in q's dtype.
-    """
-    length = q.shape[1]
-    if length <= block:
-        return _rows(0, q, k, v, segment_ids, segment_ids)
-    recomputed = jax.checkpoint(_rows, static_argnums=0)
-    outputs = []
-    for start in range(0, length, block):
-        stop = min(start + block, length)
-        outputs.append(
-            recomputed(
-                start,
-                q[:, start:stop],
-                k[:, :stop],
-                v[:, :stop],
-                segment_ids[:, start:stop],
-                segment_ids[:, :stop],
-            )
-        )
-    return jnp.concatenate(outputs, axis=1)
-
-
-def _rows(
-    start: int,
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
-    query_segments: jax.Array,
-    key_segments: jax.Array,
-) -> jax.Array:
-    rows = start + jnp.arange(q.shape[1])
-    causal = rows[:, None] >= jnp.arange(k.shape[1])[None, :]
-    same = query_segments[:, :, None] == key_segments[:, None, :]
-    return masked_attention(q, k, v, causal & same)
-
-
 def masked_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
     """Attention of q (B, S, K, G, H) to k, v (B, T, K, H) where mask (B, S, T) is True."""
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -68,3 +17,91 @@ def masked_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) 
     scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     return product("BKGST,BTKH->BSKGH", weights, v).astype(q.dtype)
+
+
+def xla_attention(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    q_segments: jax.Array,
+    k_segments: jax.Array,
+    q_rows: jax.Array,
+) -> jax.Array:
+    """Each token attends to earlier tokens of its own segment and to itself; S x T scores are held.
+
+    Args:
+      q: (B, S, K, G, H). k, v: (B, T, K, H).
+      q_segments, k_segments: int32 (B, S) and (B, T); 0 marks padding, which attends to padding.
+      q_rows: int32 (S,), which of the T rows each query stands in.
+
+    Returns:
+      (B, S, K, G, H) in q's dtype.
+    """
+    causal = q_rows[:, None] >= jnp.arange(k.shape[1])[None, :]
+    same = q_segments[:, :, None] == k_segments[:, None, :]
+    return masked_attention(q, k, v, causal & same)
+
+
+def blocked_attention(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    q_segments: jax.Array,
+    k_segments: jax.Array,
+    q_rows: jax.Array | None,
+    block: int,
+) -> jax.Array:
+    """The same, `block` queries at a time.
+
+    A block's scores are recomputed in the backward pass, so memory is linear in S. Queries that
+    stand in rows 0 ... S - 1 (`q_rows` None) are taken in quarters, each against the keys up to its
+    end, which leaves out most of the masked half.
+    """
+    length = q.shape[1]
+    rows = jnp.arange(length) if q_rows is None else q_rows
+    if length <= block:
+        return xla_attention(q, k, v, q_segments, k_segments, rows)
+    quarters = min(_QUARTERS, -(-length // block)) if q_rows is None else 1
+    size = -(-length // quarters // block) * block if quarters > 1 else length
+    outputs = []
+    for start in range(0, length, size):
+        span = slice(start, min(start + size, length))
+        seen = slice(span.stop if q_rows is None else None)
+        keys = k[:, seen], v[:, seen], k_segments[:, seen]
+        outputs.append(_in_blocks(q[:, span], q_segments[:, span], rows[span], *keys, block))
+    return jnp.concatenate(outputs, axis=1)
+
+
+_QUARTERS = 4
+
+
+def _in_blocks(
+    q: jax.Array,
+    q_segments: jax.Array,
+    q_rows: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    k_segments: jax.Array,
+    block: int,
+) -> jax.Array:
+    """Blocks of queries one after the other: a loop, as a compiler would overlap unrolled ones."""
+    length = q.shape[1]
+
+    @jax.checkpoint
+    def attend(part: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        q, segments, rows = part
+        return xla_attention(q, k, v, segments, k_segments, rows)
+
+    if length <= block:
+        return attend((q, q_segments, q_rows))
+    count, padding = -(-length // block), -length % block
+    q = jnp.pad(q, ((0, 0), (0, padding), (0, 0), (0, 0), (0, 0)))
+    q_segments = jnp.pad(q_segments, ((0, 0), (0, padding)))
+    q_rows = jnp.pad(q_rows, (0, padding))
+    parts = (
+        jnp.moveaxis(q.reshape(q.shape[0], count, block, *q.shape[2:]), 1, 0),
+        jnp.moveaxis(q_segments.reshape(-1, count, block), 1, 0),
+        q_rows.reshape(count, block),
+    )
+    out = jnp.moveaxis(jax.lax.map(attend, parts), 0, 1)
+    return out.reshape(out.shape[0], -1, *out.shape[3:])[:, :length]

