@@ -39,25 +39,27 @@ def single_line_holes(
     Args:
       corpus: directory of a prepared corpus.
       source: of the corpus.
-      holes: drawn one by one from all documents in turn.
+      holes: at most, drawn one by one from all documents in turn, none twice.
       max_document_tokens: longer documents are left out, as they are when infilling is trained.
       seed: of the choice of lines.
     """
     records = Records(corpus, source, "heldout")
-    short = np.flatnonzero(records.lengths <= max_document_tokens)
     generator = np.random.default_rng(seed)
+    queues: list[list[Hole]] = []
+    for number in generator.permutation(np.flatnonzero(records.lengths <= max_document_tokens)):
+        record = records[int(number)]
+        lines = record["text"].splitlines(keepends=True) if record else []
+        usable = [n for n, line in enumerate(lines) if _is_code(line) and n > 0]
+        queues.append(
+            [
+                Hole(record["path"], "".join(lines[:n]), lines[n], "".join(lines[n + 1 :]))
+                for n in generator.permutation(usable).tolist()
+            ]
+        )
     found: list[Hole] = []
-    for _ in range(-(-holes // len(short)) if len(short) else 0):
-        for number in generator.permutation(short).tolist():
-            record = records[number]
-            lines = record["text"].splitlines(keepends=True) if record else []
-            usable = [n for n, line in enumerate(lines) if _is_code(line) and n > 0]
-            if not usable or len(found) == holes:
-                continue
-            n = int(generator.choice(usable))
-            prefix, suffix = "".join(lines[:n]), "".join(lines[n + 1 :])
-            found.append(Hole(record["path"], prefix, lines[n], suffix))
-    return found
+    while len(found) < holes and any(queues):
+        found += [queue.pop() for queue in queues if queue]
+    return found[:holes]
 
 
 @gin.configurable

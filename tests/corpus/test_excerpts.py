@@ -80,7 +80,7 @@ def test_excerpts_name_their_parent():
     assert {d.parent for d in made} == {"a.py"} and all(len(d.sha256) == 64 for d in made)
 
 
-def test_prepare_adds_excerpts_on_the_side_of_their_file(tree, tmp_path):
+def test_prepare_adds_excerpts_of_training_files_to_the_training_side(tree, tmp_path):
     gin.parse_config("""
         corpus.ExcerptSettings.total_bytes = 12_000
         corpus.ExcerptSettings.max_bytes = 400
@@ -104,7 +104,8 @@ def test_prepare_adds_excerpts_on_the_side_of_their_file(tree, tmp_path):
             for record in read_shard(output / "code" / shard["file"])
         ]
         cut = [record for record in records if "#" in record["path"]]
-        assert cut and len(cut) < len(records)
+        assert bool(cut) == (side == "train") and len(cut) < len(records)
         files[side] = {record["path"].partition("#")[0] for record in records}
         assert len({record["path"] for record in records}) == len(records)
     assert not files["train"] & files["heldout"]
+    assert manifest["dropped"]["code"]["excerpt of a held-out file"]["documents"] > 0

@@ -13,15 +13,17 @@ from codellama_jax.evaluation.sandbox import available
 
 
 def test_a_hole_is_one_line_of_its_document(corpus):
-    holes = single_line_holes(corpus=corpus, holes=40)
+    holes = single_line_holes(corpus=corpus, holes=7)
     records = Records(corpus, "python", "heldout")
     texts = {records[n]["path"]: records[n]["text"] for n in range(len(records))}
-    assert len(holes) == 40
+    assert len(holes) == 7
     for hole in holes:
         assert hole.prefix + hole.line + hole.suffix == texts[hole.path]
         assert hole.line.strip() and "\n" not in hole.line.strip() and hole.prefix[-1] == "\n"
         assert hole.line.endswith("\n") or not hole.suffix
-    assert holes == single_line_holes(corpus=corpus, holes=40)
+    assert holes == single_line_holes(corpus=corpus, holes=7)
+    everything = single_line_holes(corpus=corpus, holes=10**6)
+    assert everything[:7] == holes and len(set(everything)) == len(everything) < 10**6
 
 
 def test_exact_match_counts_what_it_shows(model, corpus):

@@ -22,12 +22,13 @@ from codellama_jax.training.step import make_train_step
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-# Size, topology, chips' memory in GiB, mesh, rows and length of the batch.
+# Size, topology, memory of a chip in GiB, mesh, rows and length of the batch; the lengths are no
+# width of any size, so that a square of them is one of scores.
 PODS = {
-    "7b": ("code_llama_7b", "v5e:16x16", 15.75, {"fsdp": 256}, (256, 4096)),
-    "13b": ("code_llama_13b", "v5e:16x16", 15.75, {"fsdp": 256}, (256, 4096)),
-    "34b": ("code_llama_34b", "v5p:8x8x8", 95.7, {"fsdp": 512}, (512, 4096)),
-    "70b": ("code_llama_70b", "v5p:8x8x8", 95.7, {"fsdp": 512}, (512, 4096)),
+    "7b": ("code_llama_7b", "v5e:16x16", 15.75, {"fsdp": 256}, (256, 6144)),
+    "13b": ("code_llama_13b", "v5e:16x16", 15.75, {"fsdp": 256}, (256, 6144)),
+    "34b": ("code_llama_34b", "v5p:8x8x8", 95.7, {"fsdp": 512}, (512, 6144)),
+    "70b": ("code_llama_70b", "v5p:8x8x8", 95.7, {"fsdp": 512}, (512, 6144)),
     "7b at 16,384 in context": (
         "code_llama_7b", "v5p:4x4x8", 95.7, {"fsdp": 32, "context": 4}, (32, 16_384),
     ),
@@ -51,11 +52,13 @@ def compile_step(size, topology, mesh_sizes, shape):
     )
     names = ("inputs", "targets", "positions", "segment_ids")
     batch = {**dict.fromkeys(names, rows), "weights": weights, "task": task}
-    with jax.set_mesh(mesh):
-        optimizer = make_optimizer(param_axes(config))
-        state = abstract_state(config, optimizer, mesh)
-        step = make_train_step(config, optimizer, mesh)
-        rate = jax.ShapeDtypeStruct((), jnp.float32)
+    optimizer = make_optimizer(param_axes(config))
+    state = abstract_state(config, optimizer, mesh)
+    step = make_train_step(config, optimizer, mesh)
+    rate = jax.ShapeDtypeStruct((), jnp.float32)
+    with jax.set_mesh(
+        mesh
+    ):  # for tracing alone: nothing can be computed on chips that are not here
         return step.lower(state, batch, rate).compile()
 
 
