@@ -94,6 +94,18 @@ def test_cuts_of_a_corpus_are_uniform_over_the_characters():
     assert stats.chisquare(observed).pvalue > 0.01
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_share_of_the_documents_cut_between_lines(share):
+    v, text, count = small_vocabulary(), "x\n" + "abcdefghij" * 30 + "\ny\n", 1000
+    encoder, aligned = Infill(v, rate=1.0, psm_share=1.0, line_share=share), 0
+    for n in range(count):
+        ids = encoder.encode_whole({"text": text}, key(n), None).ids.tolist()
+        prefix = v.decode(ids[: ids.index(v.suf_id)])
+        aligned += prefix in ("", "x\n", text[:-2], text)
+    # Between characters a cut meets one of the four places about once in eighty documents.
+    assert share * count * 0.85 - 5 < aligned < share * count * 1.15 + 40
+
+
 def test_each_visit_has_its_own_cut_and_keeps_it():
     v = small_vocabulary()
     encoder = Infill(v, rate=1.0)

@@ -1,13 +1,22 @@
 """Sizes: the published parameter counts, without allocating any."""
 
 import gin
-import helpers  # noqa: F401  (virtual devices)
 import jax
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from codellama_jax.errors import UserError
-from codellama_jax.model import LlamaConfig, init_params, param_axes, param_shapes, replace
+from codellama_jax.model import (
+    SIZES,
+    LlamaConfig,
+    init_params,
+    param_axes,
+    param_shapes,
+    recognise,
+    replace,
+    sized_config,
+)
 
 from .reference import tiny
 
@@ -20,24 +29,42 @@ def _clean_gin():
 
 initial = jax.jit(init_params, static_argnums=0)
 
-SIZES = {
-    "7B": ((4096, 32, 32, 32, 11008, 32016), 6_738_546_688),
-    "13B": ((5120, 40, 40, 40, 13824, 32016), 13_016_028_160),
-    "34B": ((8192, 48, 64, 8, 22016, 32000), 33_743_970_304),
-    "70B": ((8192, 80, 64, 8, 28672, 32016), 68_976_910_336),
+PUBLISHED = {
+    "llama2_7b": 6_738_415_616,
+    "llama2_13b": 13_015_864_320,
+    "llama2_70b": 68_976_648_192,
+    "code_llama_7b": 6_738_546_688,
+    "code_llama_13b": 13_016_028_160,
+    "code_llama_34b": 33_743_970_304,
+    "code_llama_70b": 68_976_910_336,
 }
-FIELDS = ("dim", "num_layers", "num_heads", "num_kv_heads", "ffn_dim", "vocab_size")
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", PUBLISHED)
 def test_published_parameter_counts(size):
-    values, published = SIZES[size]
-    config = LlamaConfig(**dict(zip(FIELDS, values)))
-    assert config.key_size == 128
-    assert config.num_parameters == published
+    config = sized_config(size)
+    assert config.key_size == 128 and size in recognise(config)
+    assert config.num_parameters == PUBLISHED[size]
     shapes = jax.tree.leaves(param_shapes(config))
     assert all(isinstance(shape, jax.ShapeDtypeStruct) for shape in shapes)
-    assert sum(shape.size for shape in shapes) == published
+    assert sum(shape.size for shape in shapes) == PUBLISHED[size]
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_shipped_configurations_are_the_table(size):
+    path = ROOT / f"configs/models/{size}.gin"
+    gin.parse_config_file(str(path))
+    assert LlamaConfig() == sized_config(size)
+    assert f"{PUBLISHED[size]:,} parameters" in path.read_text().splitlines()[0]
+
+
+def test_variants_differ_in_ids_and_base():
+    assert sized_config("code_llama_7b_python").vocab_size == 32_000
+    for name in ("code_llama_70b_python", "code_llama_70b_instruct"):
+        assert sized_config(name).rope_base == 1e4 and SIZES[name].length == 4096
+    assert recognise(sized_config("llama2_7b", vocab_size=7)) == []
+    with pytest.raises(UserError, match="no size '8b': the published ones are llama2_7b"):
+        sized_config("8b")
 
 
 @pytest.mark.parametrize("changes", [{}, {"tied": True}, {"num_kv_heads": 2, "head_dim": 10}])
@@ -65,8 +92,7 @@ def test_parameters_follow_from_the_seed():
 
 
 def test_flops_of_a_token_are_six_per_multiplying_weight_and_attention():
-    values, _ = SIZES["7B"]
-    config = LlamaConfig(**dict(zip(FIELDS, values)))
+    config = sized_config("code_llama_7b")
     weights = config.num_parameters - 32016 * 4096
     assert config.flops_per_token(0) == 6 * weights
     # Scores and mixing: 2 products x 2 flops x 3 passes x D, over half the sequence on average.
@@ -91,6 +117,8 @@ def test_replace_keeps_what_gin_does_not_name():
         ({"dim": 30}, "dim 30 does not divide by num_heads 4; give head_dim"),
         ({"head_dim": 7}, "head size 7 is odd"),
         ({"remat": "some"}, "remat = 'some': choose one of"),
+        ({"attention": "fast"}, "attention = 'fast': choose one of"),
+        ({"rope_factor": 0.5}, "rope_factor = 0.5: give 1 or more"),
     ],
 )
 def test_errors_name_the_value(changes, message):

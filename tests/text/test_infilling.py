@@ -158,3 +158,19 @@ def test_cuts_fall_between_characters(text, seed):
     assert "".join(parts) == text
     assert b"".join(part.encode("utf-8") for part in parts) == text.encode("utf-8")
     assert cut_document(text, np.random.default_rng(seed)) == parts
+
+
+def test_line_cuts_fall_where_lines_begin():
+    text = "a\nbb\n\nc"
+    places = [0, 2, 5, 6, 7]
+    generator = np.random.default_rng(0)
+    cuts = [cut_document(text, generator, whole_lines=True) for _ in range(10_000)]
+    assert all("".join(parts) == text for parts in cuts)
+    found = [(len(prefix), len(prefix + middle)) for prefix, middle, _ in cuts]
+    pairs = [(a, b) for n, a in enumerate(places) for b in places[n:]]
+    observed = [found.count(pair) for pair in pairs]
+    assert sum(observed) == len(found)
+    expected = [len(found) / 25 * (1 if a == b else 2) for a, b in pairs]
+    assert stats.chisquare(observed, expected).pvalue > 0.01
+    assert cut_document("x\n", generator, whole_lines=True) != ("x", "\n", "")
+    assert cut_document("", generator, whole_lines=True) == ("", "", "")
