@@ -42,7 +42,7 @@ def describe(devices: int = 1) -> dict[str, Any]:
                 "shape": list(leaf.shape),
                 "dtype": np.dtype(leaf.dtype).name,
                 "axes": list(names),
-                "mesh": [list(entry) if entry else [] for entry in sharding.spec],
+                "mesh": [_axes(entry) for entry in sharding.spec],
                 "device_shape": list(part),
                 "device_bytes": math.prod(part) * np.dtype(leaf.dtype).itemsize,
             }
@@ -58,6 +58,11 @@ def describe(devices: int = 1) -> dict[str, Any]:
     }
     _print(rows, totals)
     return {"parameters": rows, "totals": totals}
+
+
+def _axes(entry: str | tuple[str, ...] | None) -> list[str]:
+    """Mesh axes of one dimension; JAX writes a single one without its tuple."""
+    return [entry] if isinstance(entry, str) else list(entry or ())
 
 
 def _print(rows: list[dict[str, Any]], totals: dict[str, Any]) -> None:
