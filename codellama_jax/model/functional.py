@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from flax.traverse_util import unflatten_dict
 
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.llama import Llama
@@ -43,13 +44,7 @@ def param_axes(config: LlamaConfig) -> Params:
         return ("layers", *own) if path[0] == "layers" else own
 
     flat = {path: axes(path, variable) for path, variable in nnx.to_flat_state(state)}
-    tree: Params = {}
-    for path, names in flat.items():
-        node = tree
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-        node[path[-1]] = names
-    return tree
+    return unflatten_dict(flat)
 
 
 def apply(config: LlamaConfig, params: Params, method: Callable[..., Any] | str, *args: Any) -> Any:

@@ -12,9 +12,6 @@ class Place(NamedTuple):
     kind: Kind
 
 
-_HEADS = ("attention/query", "attention/key", "attention/value")
-
-
 def _places(
     outside: dict[str, str], prefix: str, inside: dict[str, str], rotary: Kind
 ) -> dict[str, Place]:
@@ -25,7 +22,7 @@ def _places(
     for path, name in inside.items():
         if path == "attention/value":
             kind = Kind.HEADS_IN
-        elif path in _HEADS:
+        elif path in ("attention/query", "attention/key"):
             kind = rotary
         elif path == "attention/output":
             kind = Kind.HEADS_OUT

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
@@ -73,11 +74,11 @@ def load_source(
             continue
         tensor = source.tensors[place.name]
         have = source.shapes[place.name]
-        if (wanted := file_shape(place.kind, shape.shape)) != have:
-            tensor = _Grown(tensor, have, wanted, growth)
+        if file_shape(place.kind, shape.shape) != have:
+            tensor = _Grown(tensor, have, growth)
         sharding = named_sharding(mesh, shape.shape, axes[path], path)
         loaded[path] = _read(place, tensor, shape.shape, shape.dtype, sharding)
-    return _nested(loaded)
+    return unflatten_dict(loaded, sep="/")
 
 
 def check_tensors(source: WeightSource, config: LlamaConfig) -> None:
@@ -116,10 +117,8 @@ def check_tensors(source: WeightSource, config: LlamaConfig) -> None:
 class _Grown:
     """A tensor with rows appended for ids that the files do not have."""
 
-    def __init__(
-        self, tensor: Tensor, have: tuple[int, ...], wanted: tuple[int, ...], growth: Growth
-    ):
-        self._tensor, self._rows, self._wanted = tensor, have[0], wanted[0]
+    def __init__(self, tensor: Tensor, have: tuple[int, ...], growth: Growth):
+        self._tensor, self._rows = tensor, have[0]
         every = (slice(0, have[0]), slice(0, have[1]))
         values = np.asarray(tensor[every])
         # In float64, so that the mean does not depend on the order of summation.
@@ -179,14 +178,3 @@ def flat(tree: Params) -> dict[str, Any]:
     """Leaves by path, "layers/attention/query"; a tuple of axis names is a leaf."""
     leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, tuple))
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-
-
-def _nested(flat: Mapping[str, Any]) -> Params:
-    tree: Params = {}
-    for path, leaf in flat.items():
-        *above, name = path.split("/")
-        node = tree
-        for key in above:
-            node = node.setdefault(key, {})
-        node[name] = leaf
-    return tree
