@@ -2,8 +2,9 @@
 
 import re
 
-# Sources of the corpus; `python` is a part of `code`.
+# Sources of the corpus; `python` is a part of `code`, `excerpts` are held out only.
 CODE, PYTHON, NL_CODE, NL, DIALOGUES = "code", "python", "nl_code", "nl", "dialogues"
+EXCERPTS = "excerpts"
 
 CODE_EXTENSIONS = {
     ".py": "python",

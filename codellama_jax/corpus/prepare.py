@@ -14,7 +14,7 @@ from codellama_jax.corpus.derive import DeriveSettings
 from codellama_jax.corpus.drops import Drops
 from codellama_jax.corpus.excerpts import ExcerptSettings
 from codellama_jax.corpus.gather import gather
-from codellama_jax.corpus.languages import CODE, DIALOGUES, NL, NL_CODE, PYTHON
+from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
 from codellama_jax.corpus.manifest import (
     FILE,
     differences,
@@ -25,7 +25,7 @@ from codellama_jax.corpus.manifest import (
 from codellama_jax.corpus.progress import Progress, megabytes
 from codellama_jax.corpus.sample import SampleSettings
 from codellama_jax.corpus.shards import ShardSettings, writing
-from codellama_jax.corpus.split import HELDOUT, TRAIN, SplitSettings, split
+from codellama_jax.corpus.split import TRAIN, SplitSettings, split
 from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
 from codellama_jax.corpus.workers import Workers
 from codellama_jax.corpus.write import write_sources
@@ -33,7 +33,7 @@ from codellama_jax.errors import UserError
 from codellama_jax.text.vocabulary import Vocabulary
 
 _TOKENIZER = "tokenizer.model"
-SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES)
+SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES, EXCERPTS)
 
 
 @dataclass(frozen=True)
@@ -157,14 +157,6 @@ def _make(
         seed,
         settings.split,
     )
-
-    # Held-out code is whole files, as people have them; excerpts are there to learn from.
-    for source in (CODE, PYTHON):
-        whole = [d for d in sides[source][HELDOUT] if d.parent is None]
-        for left in sides[source][HELDOUT]:
-            if left.parent and source == CODE:
-                drops.add(CODE, "excerpt of a held-out file", left.size, left.path)
-        sides[source][HELDOUT] = whole
 
     if model is None:
         train = [d for source in (CODE, NL_CODE, NL) for d in sides[source][TRAIN]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import gin
 
 from codellama_jax.corpus.document import Document
-from codellama_jax.corpus.languages import CODE, NL, NL_CODE
+from codellama_jax.corpus.languages import CODE, EXCERPTS, NL, NL_CODE, PYTHON
 
 TRAIN, HELDOUT = "train", "heldout"
 
@@ -65,7 +65,8 @@ def split(
     """{source: {split: documents}}, each in an order that only texts and seed decide.
 
     What was made from a document is on its side, and Python documents are on the side that they
-    have among the code.
+    have among the code. Held-out code is whole files, as people have them: the excerpts among it
+    are a source of their own.
 
     Args:
       parents: documents of no source that others were made from.
@@ -81,4 +82,7 @@ def split(
             TRAIN: [d for d in ordered if (d.parent or d.path) not in heldout],
             HELDOUT: [d for d in ordered if (d.parent or d.path) in heldout],
         }
-    return sides
+    excerpts = [d for d in sides[CODE][HELDOUT] if d.parent is not None]
+    for source in (CODE, PYTHON):
+        sides[source][HELDOUT] = [d for d in sides[source][HELDOUT] if d.parent is None]
+    return {**sides, EXCERPTS: {TRAIN: [], HELDOUT: excerpts}}

@@ -8,20 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from codellama_jax.data import pack
-from codellama_jax.model import LlamaConfig, Params, apply
+from codellama_jax.model import LlamaConfig, Params, Rope, apply, split_rope
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _row_losses(
     config: LlamaConfig,
     params: Params,
+    rope: Rope,
     inputs: jax.Array,
     targets: jax.Array,
     positions: jax.Array,
     segment_ids: jax.Array,
 ) -> jax.Array:
     """Losses in nats (B, S) of predicting the targets; everything is int32 (B, S)."""
-    hidden = apply(config, params, "hidden", inputs, positions, segment_ids)
+    hidden = apply(config, params, "hidden", inputs, positions, segment_ids, rope)
 
     def losses(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         hidden_row, target_row = part
@@ -57,6 +58,7 @@ def token_losses(
         places += [(number, at, at + half + 1) for at in range(half, len(ids) - 1 - half, half)]
     results = [np.zeros(max(0, len(ids) - 1), np.float32) for ids in sequences]
     lengths = [min(len(sequences[number]) - 1 - at, window) for number, at, _ in places]
+    shape, rope = split_rope(config)
     rows = pack(np.maximum(lengths, 0), window)
     for begin in range(0, len(rows), batch_size):
         chosen = rows[begin : begin + batch_size]
@@ -69,8 +71,8 @@ def token_losses(
                 span = slice(column, column := column + piece.length)
                 inputs[row, span], targets[row, span] = ids[:-1], ids[1:]
                 positions[row, span], segments[row, span] = range(piece.length), segment
-        losses = np.asarray(_row_losses(config, params, inputs, targets, positions, segments))
-        for row, pieces in zip(losses, chosen):
+        losses = _row_losses(shape, params, rope, inputs, targets, positions, segments)
+        for row, pieces in zip(np.asarray(losses), chosen):
             column = 0
             for piece in pieces:
                 number, at, scored = places[piece.document]

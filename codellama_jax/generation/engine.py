@@ -14,7 +14,7 @@ import numpy as np
 
 from codellama_jax.errors import UserError
 from codellama_jax.generation.sampling import Sampling, choose
-from codellama_jax.model import KVCache, LlamaConfig, Params, apply, empty_cache
+from codellama_jax.model import KVCache, LlamaConfig, Params, Rope, apply, empty_cache, split_rope
 
 
 @gin.configurable
@@ -43,7 +43,8 @@ class Engine:
         for name, size in (("smallest_bucket", smallest_bucket), ("prefill_chunk", prefill_chunk)):
             if size < 1 or size & (size - 1):
                 raise UserError(f"Engine.{name} = {size} must be a power of two")
-        self.config, self.params = config, params
+        self.config, self.rope = split_rope(config)
+        self.params = params
         self.batch_size, self.smallest_bucket = batch_size, smallest_bucket
         self.prefill_chunk = prefill_chunk
 
@@ -99,6 +100,7 @@ class Engine:
             sampling.top_p,
             tuple(stop_ids),
             self.params,
+            self.rope,
             tokens,
             lengths,
             requests,
@@ -122,6 +124,7 @@ def _generate(
     top_p: float,
     stop_ids: tuple[int, ...],
     params: Params,
+    rope: Rope,
     tokens: jax.Array,
     lengths: jax.Array,
     requests: jax.Array,
@@ -137,7 +140,7 @@ def _generate(
     # Padding writes keys behind a row's prompt; each is overwritten before any token may see it.
     def read(cache: KVCache, part: tuple[jax.Array, jax.Array]) -> tuple[KVCache, jax.Array]:
         start, ids = part
-        hidden, cache = apply(config, params, "extend", ids, jnp.full(batch, start), cache)
+        hidden, cache = apply(config, params, "extend", ids, jnp.full(batch, start), cache, rope)
         return cache, hidden
 
     parts = jnp.moveaxis(tokens.reshape(batch, -1, chunk), 1, 0)
@@ -161,7 +164,7 @@ def _generate(
     def advance(carry: Any) -> Any:
         step, token, cache, done, new = carry
         at = lengths + step - 1
-        hidden, cache = apply(config, params, "extend", token[:, None], at, cache)
+        hidden, cache = apply(config, params, "extend", token[:, None], at, cache, rope)
         token = jnp.where(done, -1, pick(hidden[:, 0], step))
         new = jax.lax.dynamic_update_slice(new, token[:, None], (0, step))
         return step + 1, jnp.maximum(token, 0), cache, done | ends(token), new

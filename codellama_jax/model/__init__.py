@@ -4,6 +4,7 @@ from codellama_jax.model.cache import KVCache, empty_cache
 from codellama_jax.model.config import LlamaConfig, replace
 from codellama_jax.model.describe import describe
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
+from codellama_jax.model.rope import Rope, split_rope
 from codellama_jax.model.sizes import SIZES, recognise, sized_config
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "KVCache",
     "LlamaConfig",
     "Params",
+    "Rope",
     "apply",
     "describe",
     "empty_cache",
@@ -20,4 +22,5 @@ __all__ = [
     "recognise",
     "replace",
     "sized_config",
+    "split_rope",
 ]

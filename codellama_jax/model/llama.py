@@ -16,7 +16,7 @@ from codellama_jax.model.attention import masked_attention
 from codellama_jax.model.cache import KVCache, write_cache
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
-from codellama_jax.model.rope import apply_rope, rope_table
+from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
 from codellama_jax.parallel import constrain
 
 _REMAT: dict[str, Any] = {
@@ -142,16 +142,25 @@ class Llama(nnx.Module):
         if not config.tied:
             self.head = _weight(rngs, config, ("embed", "vocab"), (d, v), d)
 
-    def hidden(self, tokens: jax.Array, positions: jax.Array, segment_ids: jax.Array) -> jax.Array:
-        """Final normed activations (B, S, D) of packed rows; all arguments are int32 (B, S)."""
+    def hidden(
+        self,
+        tokens: jax.Array,
+        positions: jax.Array,
+        segment_ids: jax.Array,
+        rope: Rope | None = None,
+    ) -> jax.Array:
+        """Final normed activations (B, S, D) of packed rows; their arrays are int32 (B, S).
+
+        `rope` stands in for the configuration's.
+        """
         order = balanced_order(tokens.shape[1], context_shards())
         if context_shards() > 1:
             tokens, positions, segment_ids = (
                 constrain(x[:, order], "batch", "sequence")
                 for x in (tokens, positions, segment_ids)
             )
-        rope = rope_table(positions, self.config)
-        context = Context(rope, segment_ids, None, None)
+        table = rope_table(positions, rope or rope_of(self.config))
+        context = Context(table, segment_ids, None, None)
         hidden = self._run(tokens, context, None)[0]
         return hidden[:, np.argsort(order)] if context_shards() > 1 else hidden
 
@@ -171,7 +180,11 @@ class Llama(nnx.Module):
         return self.embedding[...].T if self.config.tied else self.head[...]
 
     def extend(
-        self, tokens: jax.Array, write_at: jax.Array, cache: KVCache
+        self,
+        tokens: jax.Array,
+        write_at: jax.Array,
+        cache: KVCache,
+        rope: Rope | None = None,
     ) -> tuple[jax.Array, KVCache]:
         """Final activations (B, S, D) of tokens (B, S) that follow what the cache holds.
 
@@ -179,11 +192,12 @@ class Llama(nnx.Module):
           write_at: int32 (B,), tokens already in each row's cache. Row b's tokens take positions
             write_at[b] ... write_at[b] + S - 1 and see the cache up to their own position.
           cache: layers stacked, (L, B, T, K, H).
+          rope: instead of the configuration's.
         """
         positions = write_at[:, None] + jnp.arange(tokens.shape[1])
-        rope = rope_table(positions, self.config)
+        table = rope_table(positions, rope or rope_of(self.config))
         mask = jnp.arange(cache.key.shape[2])[None, None] <= positions[:, :, None]
-        return self._run(tokens, Context(rope, None, write_at, mask), cache)
+        return self._run(tokens, Context(table, None, write_at, mask), cache)
 
     def _run(
         self, tokens: jax.Array, context: Context, cache: KVCache | None

@@ -10,20 +10,48 @@ keeps the high ones, and sharpens the attention.
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codellama_jax.model.config import LlamaConfig
+from codellama_jax.model.config import LlamaConfig, replace
 
 # YaRN's bounds for Llama, in turns over the original length (section 3.2): a frequency with fewer
 # turns than `_SLOW` is divided, one with more than `_FAST` is kept, between them it is blended.
 _SLOW, _FAST = 1.0, 32.0
 
 
-def rope_frequencies(config: LlamaConfig) -> tuple[np.ndarray, float]:
-    """Radians a position, float32 (H/2,), and the factor that sine and cosine are multiplied by."""
+class Rope(NamedTuple):
+    """How fast each pair of dimensions turns.
+
+    Attributes:
+      frequencies: radians a position, float32 (H/2,).
+      sharpening: sine and cosine are multiplied by it, float32 scalar.
+    """
+
+    frequencies: jax.Array | np.ndarray
+    sharpening: jax.Array | np.ndarray
+
+
+def split_rope(config: LlamaConfig) -> tuple[LlamaConfig, Rope]:
+    """The configuration without its rotary settings, and what they say as arrays.
+
+    A program that takes the arrays is compiled once for all bases.
+    """
+    fields = ("rope_base", "rope_scaling", "rope_factor", "rope_original_length")
+    defaults = {field: getattr(LlamaConfig, field) for field in fields}
+    return replace(config, **defaults), rope_of(config)
+
+
+def rope_of(config: LlamaConfig) -> Rope:
+    """The frequencies of the configuration's base and scaling."""
+    frequencies, sharpening = _frequencies(config)
+    return Rope(frequencies, np.float32(sharpening))
+
+
+def _frequencies(config: LlamaConfig) -> tuple[np.ndarray, float]:
     size, base, factor = config.key_size, config.rope_base, config.rope_factor
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
     plain = (1.0 / np.float32(base) ** exponents).astype(np.float32)
@@ -48,11 +76,10 @@ def rope_frequencies(config: LlamaConfig) -> tuple[np.ndarray, float]:
     return blended.astype(np.float32), 0.1 * math.log(factor) + 1.0
 
 
-def rope_table(positions: jax.Array, config: LlamaConfig) -> tuple[jax.Array, jax.Array]:
+def rope_table(positions: jax.Array, rope: Rope) -> tuple[jax.Array, jax.Array]:
     """Sine and cosine, each float32 (B, S, H/2), of integer positions (B, S)."""
-    frequencies, sharpening = rope_frequencies(config)
-    angles = positions.astype(jnp.float32)[..., None] * frequencies
-    return jnp.sin(angles) * sharpening, jnp.cos(angles) * sharpening
+    angles = positions.astype(jnp.float32)[..., None] * rope.frequencies
+    return jnp.sin(angles) * rope.sharpening, jnp.cos(angles) * rope.sharpening
 
 
 def apply_rope(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:

@@ -80,7 +80,7 @@ def test_excerpts_name_their_parent():
     assert {d.parent for d in made} == {"a.py"} and all(len(d.sha256) == 64 for d in made)
 
 
-def test_prepare_adds_excerpts_of_training_files_to_the_training_side(tree, tmp_path):
+def test_prepare_trains_on_excerpts_of_training_files_and_sets_the_others_apart(tree, tmp_path):
     gin.parse_config("""
         corpus.ExcerptSettings.total_bytes = 12_000
         corpus.ExcerptSettings.max_bytes = 400
@@ -108,4 +108,11 @@ def test_prepare_adds_excerpts_of_training_files_to_the_training_side(tree, tmp_
         files[side] = {record["path"].partition("#")[0] for record in records}
         assert len({record["path"] for record in records}) == len(records)
     assert not files["train"] & files["heldout"]
-    assert manifest["dropped"]["code"]["excerpt of a held-out file"]["documents"] > 0
+    assert manifest["sources"]["excerpts"]["train"]["documents"] == 0
+    apart = [
+        record
+        for shard in manifest["sources"]["excerpts"]["heldout"]["shards"]
+        for record in read_shard(output / "excerpts" / shard["file"])
+    ]
+    assert apart and all("#L" in record["path"] for record in apart)
+    assert not {record["path"].partition("#")[0] for record in apart} & files["train"]

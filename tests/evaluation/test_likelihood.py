@@ -17,7 +17,8 @@ from codellama_jax.evaluation.heldout import (
 )
 from codellama_jax.evaluation.likelihood import token_losses
 from codellama_jax.evaluation.positions import long_documents, loss_by_position
-from codellama_jax.model import apply
+from codellama_jax.generation import Model
+from codellama_jax.model import apply, replace
 from codellama_jax.text import render_dialogue
 
 
@@ -33,6 +34,31 @@ def test_short_sequences_have_the_losses_of_the_model(model):
     sequences = [[1, *range(5, 5 + n)] for n in (1, 7, 32, 20)]
     for losses, ids in zip(token_losses(model.config, model.params, sequences, 32, 3), sequences):
         np.testing.assert_allclose(losses, plain_losses(model, ids), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_base": 1e6},
+        {"rope_scaling": "linear", "rope_factor": 4.0},
+        {"rope_scaling": "yarn", "rope_factor": 4.0, "rope_original_length": 32},
+    ],
+)
+def test_bases_and_scalings_share_a_program_and_have_their_own_losses(model, changes):
+    ids = [1, *range(5, 69)]
+    base = token_losses(model.config, model.params, [ids], 64, 3)[0]
+    other = Model(replace(model.config, **changes), model.params, model.vocabulary)
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name)
+    )
+    try:
+        losses = token_losses(other.config, other.params, [ids], 64, 3)[0]
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [name for name in compiled if "backend_compile" in name]
+    np.testing.assert_allclose(losses, plain_losses(other, ids), atol=1e-4)
+    assert np.abs(losses - base).max() > 1e-3
 
 
 @pytest.mark.parametrize("length", [33, 34, 47, 48, 49, 64, 65, 100, 129])

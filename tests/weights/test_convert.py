@@ -1,6 +1,7 @@
 """The verb, as a user starts it, and GGUF files."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -69,7 +70,7 @@ def test_the_verb_and_its_mistakes(tokenizer, tmp_path):
     def run(*words):
         return subprocess.run(
             [sys.executable, "-m", "codellama_jax.main", "convert", *words],
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, env={**os.environ, "JAX_PLATFORMS": "cpu"},
         )  # fmt: skip
 
     done = run(f"--from={tmp_path / 'hf'}", f"--to={tmp_path / 'meta'}", "--format=meta",
