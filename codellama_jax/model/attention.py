@@ -37,9 +37,13 @@ def xla_attention(
     Returns:
       (B, S, K, G, H) in q's dtype.
     """
-    causal = q_rows[:, None] >= jnp.arange(k.shape[1])[None, :]
-    same = q_segments[:, :, None] == k_segments[:, None, :]
-    return masked_attention(q, k, v, causal & same)
+    return masked_attention(q, k, v, segment_mask(q_segments, k_segments, q_rows))
+
+
+def segment_mask(q_segments: jax.Array, k_segments: jax.Array, q_rows: jax.Array) -> jax.Array:
+    """Who sees whom, bool (B, S, T): earlier tokens of the same segment, and the token itself."""
+    causal = q_rows[:, None] >= jnp.arange(k_segments.shape[1])[None, :]
+    return causal & (q_segments[:, :, None] == k_segments[:, None, :])
 
 
 def blocked_attention(

@@ -8,7 +8,7 @@ import gin
 from codellama_jax.errors import UserError, check_fields
 
 RematPolicy = Literal["none", "full", "dots", "projections", "projections_offloaded"]
-AttentionKernel = Literal["auto", "xla", "blocked", "splash"]
+AttentionKernel = Literal["auto", "xla", "blocked", "splash", "cudnn"]
 RopeScaling = Literal["none", "linear", "yarn"]
 
 
@@ -39,7 +39,8 @@ class LlamaConfig:
       scan_unroll: layers unrolled in one turn of the scan over layers; L on a CPU, where a loop
         costs more than a longer program, 1 on TPU, where it compiles L times faster.
       attention: kernel of packed rows: "xla" holds the scores of all pairs, "blocked" those of a
-        block of queries, "splash" is TPU's flash attention; "auto" chooses by the mesh's platform.
+        block of queries, "splash" is TPU's flash attention, "cudnn" GPU's, in half precision;
+        "auto" chooses by the mesh's platform and the dtype.
       attention_block: query rows, and in splash key rows, taken at a time.
     """
 

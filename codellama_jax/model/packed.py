@@ -19,10 +19,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 from codellama_jax.errors import UserError
 from codellama_jax.model.attention import blocked_attention, xla_attention
 from codellama_jax.model.config import LlamaConfig
+from codellama_jax.model.cudnn import cudnn_attention
 from codellama_jax.model.splash import splash_attention, splash_kernel
 from codellama_jax.parallel import partition_spec
 
-_OF_PLATFORM = {"cpu": "blocked", "gpu": "blocked", "tpu": "splash"}
+_OF_PLATFORM = {"tpu": "splash", "gpu": "cudnn"}
 
 
 def context_shards() -> int:
@@ -65,7 +66,7 @@ def packed_attention(
     """
     mesh = jax.sharding.get_abstract_mesh()
     platform = _platform(mesh)
-    name = _OF_PLATFORM[platform] if config.attention == "auto" else config.attention
+    name = _kernel(config.attention, platform, q.dtype)
     shards, length = context_shards(), q.shape[1]
     order = balanced_order(length, shards)
     kernel: Any = None
@@ -75,10 +76,11 @@ def packed_attention(
         )
     if not mesh.empty:
         _check_batch(q.shape[0], mesh)
+    local = functools.partial(_local, name, platform, config.attention_block)
     # What is plain XLA and needs nothing of other devices is partitioned best by XLA itself: 9 % of
     # a training step on two CPU devices, 2026-11-22.
-    if mesh.empty or (kernel is None and shards == 1):
-        return _local(name, config.attention_block, None, q, k, v, segment_ids, kernel)
+    if mesh.empty or (name in ("xla", "blocked") and shards == 1):
+        return local(None, q, k, v, segment_ids, kernel)
     rows = partition_spec(("batch", "sequence"))
     heads = partition_spec(("batch", "sequence", "kv_heads", "head_dim"))
     queries = partition_spec(("batch", "sequence", "kv_heads", "group", "head_dim"))
@@ -86,9 +88,8 @@ def packed_attention(
     if kernel is not None:
         over = NamedSharding(mesh, PartitionSpec(None, "context"))
         of_kernel = kernel.manual_sharding_spec(over)
-    local = functools.partial(_local, name, config.attention_block, order if shards > 1 else None)
     return jax.shard_map(
-        local,
+        functools.partial(local, order if shards > 1 else None),
         in_specs=(queries, heads, heads, rows, of_kernel),
         out_specs=queries,
         check_vma=False,
@@ -102,8 +103,17 @@ def _platform(mesh: jax.sharding.AbstractMesh) -> str:
     return mesh.abstract_device.platform
 
 
+def _kernel(name: str, platform: str, dtype: jnp.dtype) -> str:
+    if name != "auto":
+        return name
+    if platform == "gpu" and dtype not in (jnp.bfloat16, jnp.float16):
+        return "blocked"
+    return _OF_PLATFORM.get(platform, "blocked")
+
+
 def _local(
     name: str,
+    platform: str,
     block: int,
     order: np.ndarray | None,
     q: jax.Array,
@@ -123,9 +133,11 @@ def _local(
         q_rows = jnp.asarray(order).reshape(-1, q.shape[1])[jax.lax.axis_index("context")]
     if name == "splash":
         return splash_attention(q, k, v, q_segments, k_segments, kernel)
+    rows = jnp.arange(q.shape[1]) if q_rows is None else q_rows
     if name == "xla":
-        rows = jnp.arange(q.shape[1]) if q_rows is None else q_rows
         return xla_attention(q, k, v, q_segments, k_segments, rows)
+    if name == "cudnn":
+        return cudnn_attention(q, k, v, q_segments, k_segments, rows, stand_in=platform != "gpu")
     return blocked_attention(q, k, v, q_segments, k_segments, q_rows, block)
 
 

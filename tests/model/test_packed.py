@@ -54,7 +54,7 @@ def agree(found, expected, tolerance=2e-5):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize("kernel", ["xla", "blocked", "splash"])
+@pytest.mark.parametrize("kernel", ["xla", "blocked", "splash", "cudnn"])
 def test_kernels_agree(arrays, expected, kernel):
     config = tiny(attention=kernel, attention_block=128)
     agree(results(lambda *a: packed_attention(*a, config), *arrays), expected)
@@ -68,7 +68,7 @@ MESHES = {
 
 
 @pytest.mark.parametrize("sizes", MESHES.values(), ids=MESHES)
-@pytest.mark.parametrize("kernel", ["xla", "blocked", "splash"])
+@pytest.mark.parametrize("kernel", ["xla", "blocked", "splash", "cudnn"])
 def test_any_mesh_agrees(arrays, expected, kernel, sizes):
     if kernel == "splash" and sizes.get("context") == 4:
         pytest.skip("512 rows over 4 devices leave the interpreter blocks of under 128")
