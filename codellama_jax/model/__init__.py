@@ -4,6 +4,7 @@ from codellama_jax.model.cache import KVCache, empty_cache
 from codellama_jax.model.config import LlamaConfig, replace
 from codellama_jax.model.describe import describe
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
+from codellama_jax.model.packed import context_shards
 from codellama_jax.model.rope import Rope, split_rope
 from codellama_jax.model.sizes import SIZES, recognise, sized_config
 
@@ -14,6 +15,7 @@ __all__ = [
     "Params",
     "Rope",
     "apply",
+    "context_shards",
     "describe",
     "empty_cache",
     "init_params",

@@ -4,9 +4,13 @@ Letters: B batch, S sequence, C chunk, D model, V vocabulary.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from codellama_jax.model import context_shards
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -21,7 +25,7 @@ def cross_entropy(
     Args:
       hidden: (B, S, D) final activations. head: (D, V).
       targets: int32 (B, S). weights: float32 (B, S), 0 where a token carries no loss.
-      chunk: C; S is cut into pieces of at most C.
+      chunk: C; S, or a device's part of it, is cut into pieces of at most C.
 
     Returns:
       The weighted sum, float32 scalar, and the unweighted losses, float32 (B, S), which carry no
@@ -38,29 +42,63 @@ def _chunked(
     chunk: int,
     with_gradients: bool,
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array] | None]:
-    cast_head = head.astype(hidden.dtype)
-    losses, hidden_gradients = [], []
-    head_gradient = jnp.zeros(head.shape, jnp.float32)
-    for start in range(0, hidden.shape[1], chunk):
-        span = slice(start, start + chunk)
-        x, y, w = hidden[:, span], targets[:, span], weights[:, span]
+    shape, cast_head = hidden.shape, head.astype(hidden.dtype)
+
+    def of_chunk(head_gradient: jax.Array | None, part: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+        x, y, w = part
         logits = jnp.einsum("BCD,DV->BCV", x, cast_head, preferred_element_type=jnp.float32)
         log_total = jax.nn.logsumexp(logits, axis=-1)
-        chosen = jnp.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
-        losses.append(log_total - chosen)
-        if with_gradients:
-            gradient = jnp.exp(logits - log_total[..., None])
-            gradient -= jax.nn.one_hot(y, head.shape[1], dtype=jnp.float32)
-            gradient = (gradient * w[..., None]).astype(hidden.dtype)
-            hidden_gradients.append(jnp.einsum("BCV,DV->BCD", gradient, cast_head))
-            head_gradient += jnp.einsum(
-                "BCD,BCV->DV", x, gradient, preferred_element_type=jnp.float32
-            )
-    losses = jnp.concatenate(losses, axis=1)
+        losses = log_total - jnp.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
+        if head_gradient is None:
+            return None, (losses, None)
+        gradient = jnp.exp(logits - log_total[..., None])
+        gradient -= jax.nn.one_hot(y, head.shape[1], dtype=jnp.float32)
+        gradient = (gradient * w[..., None]).astype(x.dtype)
+        head_gradient += jnp.einsum("BCD,BCV->DV", x, gradient, preferred_element_type=jnp.float32)
+        return head_gradient, (losses, jnp.einsum("BCV,DV->BCD", gradient, cast_head))
+
+    parts = [_cut(x, chunk) for x in (hidden, targets, weights)]
+    start = jnp.zeros(head.shape, jnp.float32) if with_gradients else None
+    head_gradient, (losses, hidden_gradient) = _scan(of_chunk, start, parts)
+    losses = _joined(losses, shape[1])
     outputs = (jnp.sum(losses * weights), losses)
     if not with_gradients:
         return outputs, None
-    return outputs, (jnp.concatenate(hidden_gradients, axis=1), head_gradient.astype(head.dtype))
+    return outputs, (_joined(hidden_gradient, shape[1]), head_gradient.astype(head.dtype))
+
+
+def _cut(x: jax.Array, chunk: int) -> jax.Array:
+    """(B, S, ...) in chunks (S / C, B, C, ...), the last filled up with zeros.
+
+    Where the sequence is shared out over the context axis, each chunk takes a piece of every
+    device's part, so that all of them work on it.
+    """
+    shards, length = context_shards(), x.shape[1]
+    x = x.reshape(x.shape[0], shards, length // shards, *x.shape[2:])
+    size = min(chunk, length // shards)
+    filling = [(0, 0)] * x.ndim
+    filling[2] = (0, -x.shape[2] % size)
+    x = jnp.pad(x, filling)
+    x = jnp.moveaxis(x.reshape(*x.shape[:2], -1, size, *x.shape[3:]), 2, 0)
+    return x.reshape(*x.shape[:2], shards * size, *x.shape[4:])
+
+
+def _joined(x: jax.Array, length: int) -> jax.Array:
+    """What `_cut` cut: (S / C, B, C, ...) back to (B, S, ...)."""
+    shards = context_shards()
+    x = jnp.moveaxis(x.reshape(*x.shape[:2], shards, -1, *x.shape[3:]), 0, 2)
+    x = x.reshape(*x.shape[:2], -1, *x.shape[4:])[:, :, : length // shards]
+    return x.reshape(x.shape[0], length, *x.shape[3:])
+
+
+def _scan(
+    function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, parts: list[jax.Array]
+) -> tuple[Any, Any]:
+    """`lax.scan`, but for a single part, which a loop would only slow down on a CPU."""
+    if parts[0].shape[0] > 1:
+        return jax.lax.scan(function, carry, tuple(parts))
+    carry, found = function(carry, tuple(part[0] for part in parts))
+    return carry, jax.tree.map(lambda x: x[None], found)
 
 
 def _forward(hidden, head, targets, weights, chunk):  # noqa: ANN001, ANN202

@@ -34,7 +34,7 @@ def make_train_step(
       config: of the model.
       optimizer: from `make_optimizer`.
       mesh: the step's arrays are laid out on it.
-      loss_chunk: positions of a row whose logits are held at once.
+      loss_chunk: positions of a row whose logits a device holds at once.
 
     Returns:
       step(state, batch, learning_rate) -> (state, metrics). Metrics are float32: loss (nats a
