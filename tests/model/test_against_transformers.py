@@ -51,6 +51,43 @@ def test_logits_at_far_positions():
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
+def test_packed_rows_against_separate_ones():
+    """Three texts of odd lengths in one row, and padding behind them."""
+    config = tiny(num_kv_heads=2, rope_base=1e6)
+    params = random_params(config)
+    model = huggingface(config, params)
+    lengths = (7, 1, 23)
+    texts = [random_tokens(config, (1, length), seed=length) for length in lengths]
+    row = np.concatenate([*texts, np.zeros((1, 6), int)], axis=1)
+    positions = np.concatenate([*(np.arange(n) for n in lengths), np.zeros(6, int)])[None]
+    segments = np.repeat([1, 2, 3, 0], [*lengths, 6])[None]
+    ours = logits(config, params, row, positions, segments)[0]
+    start = 0
+    for text, length in zip(texts, lengths):
+        with torch.no_grad():
+            theirs = model(torch.tensor(text)).logits[0].numpy()
+        np.testing.assert_allclose(ours[start : start + length], theirs, rtol=0, atol=1e-4)
+        start += length
+
+
+def test_a_left_padded_batch():
+    """As transformers batches prompts: padding in front, positions from the first real token."""
+    config = tiny(num_kv_heads=2)
+    params = random_params(config)
+    tokens = random_tokens(config, (3, 19))
+    padding = np.array([0, 5, 18])[:, None]
+    real = np.arange(19)[None] >= padding
+    positions = np.maximum(np.arange(19)[None] - padding, 0)
+    with torch.no_grad():
+        theirs = huggingface(config, params)(
+            torch.tensor(tokens),
+            attention_mask=torch.tensor(real.astype(int)),
+            position_ids=torch.tensor(positions),
+        ).logits.numpy()
+    ours = logits(config, params, tokens, positions, real.astype(int))
+    np.testing.assert_allclose(ours[real], theirs[real], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "changes", [{"num_kv_heads": 2, "rope_base": 1e6}, {"tied": True, "remat": "full"}]
 )
