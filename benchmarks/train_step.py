@@ -5,6 +5,8 @@
 Model: 58 million parameters (8 layers of width 512, 32,000 ids), 8 rows of 512 tokens, AdamW. Each
 side runs in a process of its own, one after the other, several times in turn; the median counts.
 The peak is that of one large matrix product, in the same precision, by the same library.
+transformers runs as it is and compiled; the ratio is to the faster of the two. The last table takes
+our step apart: each part is timed alone, forward and backward.
 """
 
 import argparse
@@ -14,6 +16,10 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codellama_jax.model import LlamaConfig
 
 BATCH, LENGTH = 8, 512
 SHAPE = {"vocab_size": 32_000, "dim": 512, "num_layers": 8, "num_heads": 8, "num_kv_heads": 8,
@@ -32,22 +38,33 @@ def _timed(step, steps: int) -> float:
     return statistics.median(seconds)
 
 
-def ours(dtype: str, steps: int) -> dict[str, float]:
-    """One device; the step of training/step.py as it is."""
-    from codellama_jax.parallel import make_mesh, start_devices, tune_host
+def _start() -> None:
+    from codellama_jax.parallel import start_devices, tune_host
 
     tune_host()
     start_devices(platform="cpu", cpu_devices=1)
+
+
+def _config(dtype: str) -> "LlamaConfig":
+    from codellama_jax.model import LlamaConfig
+
+    return LlamaConfig(**SHAPE, dtype=dtype, scan_unroll=SHAPE["num_layers"], attention_block=128)
+
+
+def ours(dtype: str, steps: int) -> dict[str, float]:
+    """One device; the step of training/step.py as it is."""
+    _start()
     import jax
     import jax.numpy as jnp
     import numpy as np
 
-    from codellama_jax.model import LlamaConfig, param_axes
+    from codellama_jax.model import param_axes
+    from codellama_jax.parallel import make_mesh
     from codellama_jax.training.optimizer import make_optimizer
     from codellama_jax.training.state import init_state
     from codellama_jax.training.step import make_train_step
 
-    config = LlamaConfig(**SHAPE, dtype=dtype, scan_unroll=SHAPE["num_layers"], attention_block=128)
+    config = _config(dtype)
     mesh = make_mesh()
     with jax.set_mesh(mesh):
         optimizer = make_optimizer(param_axes(config))
@@ -77,7 +94,70 @@ def ours(dtype: str, steps: int) -> dict[str, float]:
     return {"tokens/s": BATCH * LENGTH / seconds, "flop/s": flops / seconds, "peak": peak}
 
 
-def theirs(dtype: str, steps: int) -> dict[str, float]:
+def parts(dtype: str, steps: int) -> dict[str, float]:
+    """Milliseconds of each part of our step, alone: all layers, forward and backward."""
+    _start()
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from codellama_jax.model import init_params, param_axes
+    from codellama_jax.model.packed import packed_attention
+    from codellama_jax.training import cross_entropy
+    from codellama_jax.training.optimizer import make_optimizer
+
+    config = _config(dtype)
+    params = jax.jit(lambda: init_params(config, 0))()
+    r = np.random.default_rng(0)
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(r.normal(size=shape), dtype)
+
+    def milliseconds(function, *arguments) -> float:
+        compiled = jax.jit(function)
+        return 1000 * _timed(lambda: jax.block_until_ready(compiled(*arguments)), steps)
+
+    x = normal(BATCH, LENGTH, config.dim)
+    heads, size = config.num_heads, config.key_size
+    q, k, v = normal(BATCH, LENGTH, heads, 1, size), *(normal(BATCH, LENGTH, heads, size),) * 2
+    segments = jnp.ones((BATCH, LENGTH), jnp.int32)
+    tokens = jnp.asarray(r.integers(0, config.vocab_size, (BATCH, LENGTH)), jnp.int32)
+    weights = jnp.ones((BATCH, LENGTH), jnp.float32)
+    projections = [
+        jnp.asarray(r.normal(size=shape), jnp.float32)
+        for shape in [(config.dim, config.dim)] * 4 + [(config.dim, config.ffn_dim)] * 2
+    ]
+    down = jnp.asarray(r.normal(size=(config.ffn_dim, config.dim)), jnp.float32)
+
+    def products(x, projections, down):
+        outs = [jnp.einsum("BSD,DE->BSE", x, w.astype(dtype)) for w in projections]
+        last = jnp.einsum("BSF,FD->BSD", outs[-1], down.astype(dtype))
+        return sum(jnp.sum(out.astype(jnp.float32) ** 2) for out in (*outs, last))
+
+    def attention(q, k, v):
+        return jnp.sum(packed_attention(q, k, v, segments, config).astype(jnp.float32) ** 2)
+
+    def loss(x, head):
+        return cross_entropy(x, head, tokens, weights, 512)[0]
+
+    optimizer = make_optimizer(param_axes(config))
+    moments = optimizer.init(params)
+    layers = config.num_layers
+    return {
+        "weight products": layers
+        * milliseconds(jax.grad(products, (0, 1, 2)), x, projections, down),
+        "attention": layers * milliseconds(jax.grad(attention, (0, 1, 2)), q, k, v),
+        "loss": milliseconds(jax.grad(loss, (0, 1)), x, params["head"]),
+        "optimizer": milliseconds(optimizer.update, params, moments, params),
+    }
+
+
+def compiled(dtype: str, steps: int) -> dict[str, float]:
+    """transformers' Llama through torch.compile."""
+    return theirs(dtype, steps, compile_model=True)
+
+
+def theirs(dtype: str, steps: int, compile_model: bool = False) -> dict[str, float]:
     """transformers' Llama with sdpa attention and torch's fused AdamW."""
     import torch
     import transformers
@@ -93,6 +173,8 @@ def theirs(dtype: str, steps: int) -> dict[str, float]:
             attn_implementation="sdpa", max_position_embeddings=LENGTH,
         )
     )  # fmt: skip
+    if compile_model:
+        model = torch.compile(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), fused=True)
     tokens = torch.randint(0, 32_000, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
     kind = getattr(torch, dtype)
@@ -113,7 +195,7 @@ def theirs(dtype: str, steps: int) -> dict[str, float]:
     return {"tokens/s": BATCH * LENGTH / seconds, "flop/s": flops / seconds, "peak": peak}
 
 
-SIDES = {"codellama-jax": ours, "transformers": theirs}
+SIDES = {"codellama-jax": ours, "transformers": theirs, "torch.compile": compiled}
 
 
 def main() -> None:
@@ -123,26 +205,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", metavar="PATH")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=(*SIDES, "parts"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        print("RESULT", json.dumps(SIDES[arguments.side](arguments.dtype, arguments.steps)))
+        side = {**SIDES, "parts": parts}[arguments.side]
+        print("RESULT", json.dumps(side(arguments.dtype, arguments.steps)))
         return
     found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for _ in range(arguments.rounds):
         for side, results in found.items():
-            command = [sys.executable, __file__, f"--side={side}", f"--dtype={arguments.dtype}",
-                       f"--steps={arguments.steps}"]  # fmt: skip
-            output = subprocess.run(
-                command, capture_output=True, text=True, check=True, env=dict(os.environ)
-            ).stdout
-            line = next(part for part in output.splitlines() if part.startswith("RESULT "))
-            results.append(json.loads(line.removeprefix("RESULT ")))
+            results.append(_in_a_process(side, arguments))
     table = {
         side: {key: statistics.median(r[key] for r in results) for key in results[0]}
         for side, results in found.items()
     }
-    best = table["transformers"]["tokens/s"]
+    best = max(table[side]["tokens/s"] for side in ("transformers", "torch.compile"))
     print(f"{arguments.dtype}, {BATCH} x {LENGTH} tokens, {os.cpu_count()} cores")
     print(f"{'':16}{'tokens/s':>10}{'GFLOP/s':>10}{'of peak':>10}{'ratio':>8}")
     for side, row in table.items():
@@ -150,9 +227,25 @@ def main() -> None:
             f"{side:16}{row['tokens/s']:10,.0f}{row['flop/s'] / 1e9:10,.0f}"
             f"{row['flop/s'] / row['peak']:10.0%}{row['tokens/s'] / best:8.2f}"
         )
+    step = BATCH * LENGTH / table["codellama-jax"]["tokens/s"] * 1000
+    taken = _in_a_process("parts", arguments)
+    taken["the rest"] = step - sum(taken.values())
+    print(f"\n{'our step':16}{step:10,.0f} ms")
+    for part, milliseconds in taken.items():
+        print(f"{part:16}{milliseconds:10,.0f} ms{milliseconds / step:7.0%}")
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump(table, file, indent=1)
+            json.dump({**table, "parts": taken}, file, indent=1)
+
+
+def _in_a_process(side: str, arguments: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, f"--side={side}", f"--dtype={arguments.dtype}",
+               f"--steps={arguments.steps}"]  # fmt: skip
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ)
+    )
+    line = next(part for part in done.stdout.splitlines() if part.startswith("RESULT "))
+    return json.loads(line.removeprefix("RESULT "))
 
 
 if __name__ == "__main__":
