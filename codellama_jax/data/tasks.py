@@ -17,14 +17,16 @@ import tensorflow as tf
 
 from codellama_jax.corpus import read_manifest
 from codellama_jax.data.encoding import Dialogue, DocumentKey, Encoder, Infill, LeftToRight
+from codellama_jax.data.metrics import CountScored, heldout_loss
 from codellama_jax.data.records import Records
 from codellama_jax.errors import UserError
 from codellama_jax.text import Vocabulary
 
-# Paper table 1. The long-context phases' mixtures are not given: they keep their parent's. Those
-# of instruct are section 2.5's rehearsal shares.
+# Paper table 1; those of instruct are section 2.5's rehearsal shares. The mixture of long-context
+# fine-tuning is not given: it keeps its parent's.
 MIXTURES: dict[str, dict[str, float]] = {
     "code_llama": {"code_infill": 0.85, "nl_code_infill": 0.08, "nl_infill": 0.07},
+    "code_llama_long_context": {"code_infill": 0.85, "nl_code_infill": 0.08, "nl_infill": 0.07},
     "code_llama_left_to_right": {"code": 0.85, "nl_code": 0.08, "nl": 0.07},
     "code_llama_python": {"python": 0.75, "code": 0.10, "nl_code": 0.10, "nl": 0.05},
     "code_llama_instruct": {"dialogues": 0.92, "code_infill": 0.06, "nl_infill": 0.02},
@@ -199,6 +201,8 @@ def register(corpus: str | Path) -> Vocabulary:
             source=CorpusSource(corpus, source),
             preprocessors=[EncodeDocuments(task, encoder)],
             output_features={"targets": feature, "in_loss": mask},
+            postprocess_fn=CountScored(vocabulary),
+            metric_fns=[heldout_loss],
         )
     for mixture, parts in rates.items():
         if unknown := sorted(set(parts) - set(encoders)):

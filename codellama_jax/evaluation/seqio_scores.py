@@ -1,0 +1,35 @@
+"""A checkpoint as the model of seqio's Evaluator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from codellama_jax.evaluation.likelihood import token_losses
+from codellama_jax.generation import Model
+
+
+def seqio_scores(model: Model, window: int = 4096) -> Callable[[Any], list[tuple[int, float]]]:
+    """The `score_fn` of `seqio.Evaluator.evaluate`, for this package's tasks.
+
+    Give the Evaluator `seqio.PassThroughFeatureConverter()`: the model reads targets and in_loss.
+
+    Args:
+      model: from `load_model`.
+      window: tokens of context at most.
+
+    Returns:
+      score_fn(enumerated dataset) -> [(index, log-likelihood in nats of the targets in loss)].
+    """
+
+    def score(dataset: Any) -> list[tuple[int, float]]:
+        examples = list(dataset.as_numpy_iterator())
+        bos = model.vocabulary.bos_id
+        sequences = [[bos, *example["targets"].tolist()] for _, example in examples]
+        losses = token_losses(model.config, model.params, sequences, window)
+        return [
+            (int(index), -float(np.sum(loss * example["in_loss"])))
+            for (index, example), loss in zip(examples, losses)
+        ]
+
+    return score
