@@ -4,15 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import seqio
+import tensorflow as tf
 
 from codellama_jax.evaluation.likelihood import token_losses
 from codellama_jax.generation import Model
 
 
+class Unconverted(seqio.PassThroughFeatureConverter):
+    """Examples as the tasks make them, neither trimmed nor padded."""
+
+    TASK_FEATURES = {
+        name: seqio.FeatureConverter.FeatureSpec(dtype=tf.int32) for name in ("targets", "in_loss")
+    }
+    pack = False  # the Evaluator asks, and seqio's own pass-through converter does not say
+
+
 def seqio_scores(model: Model, window: int = 4096) -> Callable[[Any], list[tuple[int, float]]]:
     """The `score_fn` of `seqio.Evaluator.evaluate`, for this package's tasks.
 
-    Give the Evaluator `seqio.PassThroughFeatureConverter()`: the model reads targets and in_loss.
+    Give the Evaluator `Unconverted()` as its feature converter.
 
     Args:
       model: from `load_model`.

@@ -8,7 +8,7 @@ import seqio
 
 from codellama_jax.data import Records, register
 from codellama_jax.evaluation.likelihood import token_losses
-from codellama_jax.evaluation.seqio_scores import seqio_scores
+from codellama_jax.evaluation.seqio_scores import Unconverted, seqio_scores
 
 WINDOW = 256
 
@@ -17,9 +17,8 @@ def evaluated(corpus, model, task, examples=5):
     register(corpus)
     evaluator = seqio.Evaluator(
         task,
-        seqio.PassThroughFeatureConverter(),
+        Unconverted(),
         eval_split="heldout",
-        sequence_length={"targets": 10**6, "in_loss": 10**6},
         num_examples=examples,
         async_compute_metrics=False,
     )
