@@ -43,6 +43,7 @@ setup(
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
         "dev": [
+            "accelerate",
             "gguf",
             "hypothesis",
             "pytest",
