@@ -39,6 +39,8 @@ setup(
         "tpu-aot": ["libtpu==0.0.42.*"],
         "gguf": ["gguf"],
         "meta": ["torch"],
+        # Models whose tokenizer is a Hugging Face tokenizer.json.
+        "tokenizers": ["tokenizers>=0.20"],
         "gpu": ["jax[cuda12]"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
@@ -48,6 +50,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "ruff",
+            "tokenizers>=0.20",
             "torch==2.13.0",
             "transformers",
         ],
