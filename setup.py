@@ -17,7 +17,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["codellama_jax", "codellama_jax.*"]),
-    package_data={"codellama_jax.evaluation": ["problems/*.jsonl", "report_template.html"]},
+    package_data={
+        "codellama_jax.data": ["inspection_template.html"],
+        "codellama_jax.evaluation": ["problems/*.jsonl", "report_template.html"],
+    },
     install_requires=[
         "absl-py",
         "array-record",
