@@ -9,8 +9,10 @@ import sys
 import gin
 import numpy as np
 import pytest
+from corpus.trees import make_tree
+from helpers import byte_level_tokenizer
 
-from codellama_jax.corpus import read_manifest
+from codellama_jax.corpus import prepare, read_manifest
 from codellama_jax.data import RowStream, inspect
 from codellama_jax.data.inspection import count_rows, show_row, summarise
 from codellama_jax.data.inspection_page import page
@@ -139,6 +141,28 @@ def test_documents_that_cannot_be_used(prepared, tmp_path):
     empty = [piece for row in rows for piece in row.pieces if not piece.tokens]
     assert empty and all("could not be used" in piece_title(piece) for piece in empty)
     assert count_rows(stream, 0, 60)["code"].tokens == sum(row.filled for row in rows)
+
+
+def test_a_corpus_with_a_tokenizer_json(tmp_path):
+    """Byte-level: characters are parted between tokens, and no text begins with a space of ours."""
+    root = make_tree(tmp_path / "library", modules=8)
+    (root / "signs.py").write_text(
+        "NAMES = ['日本', '🚀', 'naïve', '\N{REPLACEMENT CHARACTER}']\n" * 4
+    )
+    path = tmp_path / "any.json"
+    path.write_text(byte_level_tokenizer())
+    corpus = str(tmp_path / "corpus")
+    prepare(output_dir=corpus, roots=[str(root)], tokenizer_path=str(path), workers=1)
+    assert read_manifest(corpus)["tokenizer"]["file"] == "tokenizer.json"
+    stream = RowStream("code_infill", 1024, 0, corpus=corpus)
+    (rows,) = stream.tasks
+    seen = set()
+    for number in range(len(rows.rows)):
+        for piece in show_row(stream, number).pieces:
+            seen.add(piece.path.rpartition("/")[2])
+            if piece.whole:
+                assert piece.text == record_of(stream, "code_infill", piece.document)["text"]
+    assert "signs.py" in seen
 
 
 # Rendering

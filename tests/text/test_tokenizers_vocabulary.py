@@ -7,11 +7,18 @@ import json
 import numpy as np
 import pytest
 import tokenizers
-from helpers import LLAMA_TOKENIZER, ROOT, small_model, small_vocabulary, texts
+from helpers import (
+    LLAMA_TOKENIZER,
+    ROOT,
+    byte_level_tokenizer,
+    small_model,
+    small_vocabulary,
+    texts,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import normalizers
 
 from codellama_jax.errors import UserError
 from codellama_jax.text import (
@@ -29,26 +36,9 @@ markups = st.lists(
 ).map("".join)
 
 
-@functools.cache
-def byte_level(space: bool = False) -> str:
-    """A byte-level BPE as GPT-2's, with special tokens that stand in its vocabulary."""
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=500,
-        special_tokens=["<|endoftext|>", "<|user|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    code = [path.read_text() for path in sorted((ROOT / "codellama_jax/text").glob("*.py"))]
-    tokenizer.train_from_iterator(code, trainer)
-    return tokenizer.to_str()
-
-
 def llama3() -> str:
     """As Llama 3's: whole words are looked up before merging; specials follow the vocabulary."""
-    tokenizer = tokenizers.Tokenizer.from_str(byte_level())
+    tokenizer = tokenizers.Tokenizer.from_str(byte_level_tokenizer())
     tokenizer.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>"])
     tokenizer.add_tokens(["    "])  # a run of spaces that is text, as Phi's
     values = json.loads(tokenizer.to_str())
@@ -74,8 +64,8 @@ def converted(model: bytes, prepend: bool = False) -> str:
 
 
 FILES = {
-    "byte level": byte_level,
-    "byte level, spaced": lambda: byte_level(space=True),
+    "byte level": byte_level_tokenizer,
+    "byte level, spaced": lambda: byte_level_tokenizer(space=True),
     "llama 3": llama3,
     "metaspace": lambda: converted(small_model()),
     "prepend": lambda: converted(small_model(), prepend=True),
@@ -149,7 +139,7 @@ def test_llama_on_real_code(llama):
 
 def test_byte_level_file_grows_by_sixteen_ids():
     v = read("byte level")
-    pieces = len(json.loads(byte_level())["model"]["vocab"])
+    pieces = len(json.loads(byte_level_tokenizer())["model"]["vocab"])
     assert v.size == pieces + 16
     ids = [v.pre_id, v.suf_id, v.mid_id, v.eot_id]
     assert ids == [pieces + 7, pieces + 8, pieces + 9, pieces + 10]
@@ -172,7 +162,7 @@ def test_llama_3s_names_and_added_text():
 
 @pytest.mark.parametrize("spelling", [SENTINELS, [name.lstrip("▁") for name in SENTINELS]])
 def test_sentinels_are_found(spelling):
-    tokenizer = tokenizers.Tokenizer.from_str(byte_level())
+    tokenizer = tokenizers.Tokenizer.from_str(byte_level_tokenizer())
     tokenizer.add_tokens(list(spelling))  # not even special
     v = Vocabulary.parse(tokenizer.to_str().encode())
     ids = [v.pre_id, v.suf_id, v.mid_id, v.eot_id]
@@ -210,7 +200,7 @@ def test_text_is_never_markup(hugging_face, text):
 
 
 def test_control_pieces_that_merges_reach_are_out_of_the_texts_reach():
-    values = json.loads(byte_level())
+    values = json.loads(byte_level_tokenizer())
     model = values["model"]
     first = len(model["vocab"])
     for n, end in enumerate(range(2, 13)):
@@ -300,7 +290,7 @@ def test_file_is_kept_as_it_is(tmp_path):
 
 
 def test_merges_as_they_were_written_before():
-    values = json.loads(byte_level())
+    values = json.loads(byte_level_tokenizer())
     values["model"]["merges"] = [" ".join(pair) for pair in values["model"]["merges"]]
     v = Vocabulary.parse(json.dumps(values).encode())
     text = "def f(x):\n    return x"
@@ -308,7 +298,7 @@ def test_merges_as_they_were_written_before():
 
 
 def test_settings_that_cut_or_fill_are_left_out():
-    tokenizer = tokenizers.Tokenizer.from_str(byte_level())
+    tokenizer = tokenizers.Tokenizer.from_str(byte_level_tokenizer())
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=9)
     v = Vocabulary.parse(tokenizer.to_str().encode())
@@ -333,9 +323,15 @@ def without_bytes() -> bytes:
         (lambda: changed("byte level", added_tokens=[{"content": "<s>"}]), "KeyError: 'id'"),
         (lambda: changed("byte level", normalizer={"type": "Lowercase"}), "changes or loses text"),
         (without_bytes, "changes or loses text"),
-        (lambda: byte_level().replace("<|endoftext|>", "<|x|>").encode(), "token that begins a"),
-        (lambda: byte_level().replace("<|endoftext|>", "<s>").encode(), "token that ends a text"),
-        (lambda: byte_level().replace("<|user|>", "<PRE>").encode(), "lacks .*EOT"),
+        (
+            lambda: byte_level_tokenizer().replace("<|endoftext|>", "<|x|>").encode(),
+            "token that begins a",
+        ),
+        (
+            lambda: byte_level_tokenizer().replace("<|endoftext|>", "<s>").encode(),
+            "token that ends a text",
+        ),
+        (lambda: byte_level_tokenizer().replace("<|user|>", "<PRE>").encode(), "lacks .*EOT"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, make, message):
