@@ -17,7 +17,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["codellama_jax", "codellama_jax.*"]),
-    package_data={"codellama_jax.evaluation": ["problems/*.jsonl", "report_template.html"]},
+    package_data={
+        "codellama_jax.data": ["inspection_template.html"],
+        "codellama_jax.evaluation": ["problems/*.jsonl", "report_template.html"],
+    },
     install_requires=[
         "absl-py",
         "array-record",
@@ -39,6 +42,8 @@ setup(
         "tpu-aot": ["libtpu==0.0.42.*"],
         "gguf": ["gguf"],
         "meta": ["torch"],
+        # Models whose tokenizer is a Hugging Face tokenizer.json.
+        "tokenizers": ["tokenizers>=0.20"],
         "gpu": ["jax[cuda12]"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
@@ -49,6 +54,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "ruff",
+            "tokenizers>=0.20",
             "torch==2.13.0",
             "transformers",
         ],

@@ -32,6 +32,11 @@ def _configure(arguments: Arguments) -> None:
         raise UserError(f"gin: {reason}") from error
 
 
+def _given(arguments: Arguments, *names: str) -> dict[str, Any]:
+    """What was given on the command line; gin has the rest."""
+    return {name: given for name in names if (given := getattr(arguments, name)) is not None}
+
+
 def _prepare(arguments: Arguments) -> Any:
     from codellama_jax import corpus
 
@@ -68,6 +73,17 @@ def _report(arguments: Arguments) -> Any:
     return evaluation.report()
 
 
+def _inspect(arguments: Arguments) -> Any:
+    from codellama_jax import (
+        data,
+        training,  # noqa: F401 - a run's configuration names its phases
+    )
+
+    _configure(arguments)
+    names = ("mixture", "row_length", "seed", "first", "rows", "counted_rows", "tokens", "color")
+    return data.inspect(**_given(arguments, *names, "html"))
+
+
 def _describe(arguments: Arguments) -> Any:
     from codellama_jax import model
 
@@ -81,13 +97,7 @@ def _convert(arguments: Arguments) -> Any:
 
     _configure(arguments)
     start_devices()
-    return weights.convert(
-        **{
-            name: value
-            for name in ("source", "target", "target_format")
-            if (value := getattr(arguments, name)) is not None
-        }
-    )
+    return weights.convert(**_given(arguments, "source", "target", "target_format"))
 
 
 def _model(arguments: Arguments) -> Any:
@@ -170,6 +180,30 @@ def _parser() -> argparse.ArgumentParser:
         "Writes ArrayRecord shards, a tokenizer and a manifest; without a configuration it takes"
         " the source code and documentation found in this Python installation.",
     )
+    added = verb(
+        "inspect",
+        _inspect,
+        "show rows of a mixture as a person wants to see them, and count what it is made of",
+        "Each piece's source, document, epoch, positions and format; its text with control pieces"
+        " coloured, and dimmed what the model is not trained to write. A run's configuration names"
+        " the corpus; so does --gin_bindings 'RowStream.corpus = \"corpora/quickstart\"'."
+        " Options that are not given are gin's, inspect.*.",
+    )
+    added.add_argument("--mixture", help="of data/tasks.py, or one task; code_llama unless given")
+    added.add_argument(
+        "--length", dest="row_length", type=int, metavar="N", help="positions of a row; 4096"
+    )
+    added.add_argument("--seed", type=int, metavar="N", help="of order, mixing and infilling; 0")
+    added.add_argument("--first", type=int, metavar="N", help="number of the first row; 0")
+    added.add_argument("--rows", type=int, metavar="N", help="rows to show; 1")
+    added.add_argument(
+        "--counted", dest="counted_rows", type=int, metavar="N", help="rows to count over; 1000"
+    )
+    added.add_argument("--tokens", action="store_true", default=None, help="mark where tokens meet")
+    added.add_argument(
+        "--color", choices=("auto", "always", "never"), help="auto, on a terminal, unless given"
+    )
+    added.add_argument("--html", metavar="PATH", help="write the same there as one HTML page")
     verb(
         "train",
         _train,

@@ -55,3 +55,23 @@ def small_vocabulary():
     from codellama_jax.text import Vocabulary
 
     return Vocabulary(small_model())
+
+
+@functools.cache
+def byte_level_tokenizer(space: bool = False) -> str:
+    """A tokenizer.json with byte-level BPE as GPT-2's, special tokens inside its vocabulary."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<|user|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    code = [path.read_text() for path in sorted((ROOT / "codellama_jax/text").glob("*.py"))]
+    tokenizer.train_from_iterator(code, trainer)
+    return tokenizer.to_str()

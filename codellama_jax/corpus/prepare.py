@@ -32,7 +32,6 @@ from codellama_jax.corpus.write import write_sources
 from codellama_jax.errors import UserError
 from codellama_jax.text.vocabulary import Vocabulary
 
-_TOKENIZER = "tokenizer.model"
 SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES, EXCERPTS)
 
 
@@ -76,7 +75,8 @@ def prepare(
       code_bytes, nl_code_bytes, nl_bytes, dialogue_bytes: at most about so much of each source.
       heldout_fraction: of the documents, in [0, 1).
       vocab_size: ids of the tokenizer to train, the four sentinels included.
-      tokenizer_path: a SentencePiece model to use instead of training one.
+      tokenizer_path: a SentencePiece model or a Hugging Face tokenizer.json to use instead of
+        training one.
       workers: processes; None for the number of cores.
 
     Raises:
@@ -162,14 +162,15 @@ def _make(
         train = [d for source in (CODE, NL_CODE, NL) for d in sides[source][TRAIN]]
         model = train_tokenizer(train, parameters["vocab_size"], seed, settings.tokenizer)
         progress.say("trained the tokenizer")
-    vocabulary = Vocabulary(model)
-    with writing(directory / _TOKENIZER):
-        (directory / _TOKENIZER).write_bytes(model)
+    vocabulary = Vocabulary.parse(model)
+    file = vocabulary.file_name
+    with writing(directory / file):
+        vocabulary.save(directory / file)
 
     sources = write_sources(directory, sides, vocabulary, settings.shards, pool.count, progress)
     manifest = new_manifest(
         parameters,
-        tokenizer={"file": _TOKENIZER, "sha256": vocabulary.sha256, "size": vocabulary.size},
+        tokenizer={"file": file, "sha256": vocabulary.sha256, "size": vocabulary.size},
         collected={**collected, "read_files": gathered.read_files},
         sources=sources,
         dropped=drops.table(),

@@ -8,7 +8,7 @@ from codellama_jax.text.infilling import (
     infill_sequence,
     infilled_text,
 )
-from codellama_jax.text.vocabulary import Vocabulary
+from codellama_jax.text.vocabulary import Vocabulary, find_tokenizer, tokenizer_name
 
 __all__ = [
     "InfillFormat",
@@ -16,8 +16,10 @@ __all__ = [
     "Vocabulary",
     "chat_prompt",
     "cut_document",
+    "find_tokenizer",
     "infill_prompt",
     "infill_sequence",
     "infilled_text",
     "render_dialogue",
+    "tokenizer_name",
 ]

@@ -8,7 +8,7 @@ ids; one that lacks them is grown by sixteen ids, 32000 -> 32016.
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -19,10 +19,14 @@ from codellama_jax.errors import UserError
 SENTINELS = ("▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
 GROWTH = 16  # pieces Code Llama adds to a tokenizer that has no sentinels
 _FIRST_SENTINEL = 7  # position of ▁<PRE> among the sixteen
+_NAMES = ("tokenizer.model", "tokenizer.json")  # SentencePiece's and Hugging Face's
 
 
 class Vocabulary:
     """Text to token ids and back.
+
+    This class reads SentencePiece models; `load` and `parse` return a
+    `tokenizers_vocabulary.TokenizersVocabulary` for the other kind of file.
 
     Text is never read as markup: a string that contains "<PRE>" or "<s>" is encoded character by
     character like any other, whatever type its piece has in the model file.
@@ -37,16 +41,8 @@ class Vocabulary:
     def __init__(self, model: bytes):
         proto = sentencepiece_model_pb2.ModelProto.FromString(model)
         ids = {piece.piece: i for i, piece in enumerate(proto.pieces)}
-        found = [ids.get(name) for name in SENTINELS]
-        if all(i is None for i in found):
-            first = len(proto.pieces) + _FIRST_SENTINEL
-            found = list(range(first, first + len(SENTINELS)))
-            self.size = len(proto.pieces) + GROWTH
-        elif None in found:
-            missing = [n for n, i in zip(SENTINELS, found) if i is None]
-            raise UserError(f"tokenizer has some infilling sentinels but lacks {missing}")
-        else:
-            self.size = len(proto.pieces)
+        found, self.size = place_sentinels(ids, len(proto.pieces))
+        if self.size == len(proto.pieces):
             # In Code Llama's own file the sentinels are NORMAL pieces, so that encoding the text
             # "<PRE>" would forge one. As CONTROL pieces they are out of the text's reach.
             for i in found:
@@ -66,17 +62,30 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
-        """Reads a SentencePiece `tokenizer.model`; raises UserError when it is not one."""
+        """Reads a SentencePiece `tokenizer.model` or a Hugging Face `tokenizer.json`.
+
+        Which of them it is follows from the content. Raises UserError when it is neither.
+        """
         try:
             model = Path(path).read_bytes()
         except OSError as error:
             raise UserError(f"cannot read the tokenizer {path}: {error.strerror}") from error
         try:
-            return _of_bytes(model)
+            return cls.parse(model)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         except Exception as error:  # protobuf and SentencePiece raise several types for a bad file
             raise UserError(f"{path} is not a SentencePiece model ({error})") from error
+
+    @classmethod
+    def parse(cls, model: bytes) -> "Vocabulary":
+        """The vocabulary in the bytes of either kind of file; those of one file are read once."""
+        return _of_bytes(model)
+
+    @property
+    def file_name(self) -> str:
+        """What a file of this kind is called, as Hugging Face's and Meta's folders have it."""
+        return tokenizer_name(self._model)
 
     def save(self, path: str | Path) -> None:
         """Writes the model file as it was read."""
@@ -126,5 +135,45 @@ class Vocabulary:
         return [i for i in map(int, ids) if i < self._pieces and i not in self.control_ids]
 
 
-# By content, not by path: a corpus that is prepared anew has another tokenizer in the same place.
-_of_bytes = functools.lru_cache(maxsize=8)(Vocabulary)
+def tokenizer_name(model: bytes) -> str:
+    """The name of a file with this content: tokenizer.json for a JSON object."""
+    return _NAMES[model.startswith(b"{")]
+
+
+def find_tokenizer(folder: str | Path) -> Path | None:
+    """The tokenizer file in a folder; SentencePiece's, which is the original, where both are."""
+    return next((path for name in _NAMES if (path := Path(folder) / name).is_file()), None)
+
+
+def place_sentinels(ids: Mapping[str, int], size: int) -> tuple[list[int], int]:
+    """Ids of the sentinels, and how many ids there are with them.
+
+    Args:
+      ids: of the pieces there are, by name.
+      size: number of ids there are.
+
+    Raises:
+      UserError: some of the four are there, but not all.
+    """
+    found = [ids[name] for name in SENTINELS if name in ids]
+    if not found:
+        first = size + _FIRST_SENTINEL
+        return list(range(first, first + len(SENTINELS))), size + GROWTH
+    if missing := [name for name in SENTINELS if name not in ids]:
+        raise UserError(f"tokenizer has some infilling sentinels but lacks {missing}")
+    return found, size
+
+
+@functools.lru_cache(maxsize=8)
+def _of_bytes(model: bytes) -> Vocabulary:
+    # By content, not by path: a corpus that is prepared anew has another tokenizer in the same
+    # place.
+    if tokenizer_name(model) == _NAMES[0]:
+        return Vocabulary(model)
+    from codellama_jax.text.tokenizers_vocabulary import TokenizersVocabulary
+
+    try:
+        return TokenizersVocabulary(model)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"this is not a file of the tokenizers library ({reason})") from error

@@ -21,7 +21,7 @@ from codellama_jax.training.phase import Phase
 from codellama_jax.training.progress import Progress
 from codellama_jax.training.state import abstract_state, init_state, state_from_params
 from codellama_jax.training.step import make_train_step
-from codellama_jax.weights import TOKENIZER, config_of, load_params, read_record
+from codellama_jax.weights import config_of, load_params, read_record
 
 
 def train_phase(
@@ -59,7 +59,7 @@ def train_phase(
             f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
             f" {config.vocab_size}: set LlamaConfig.vocab_size"
         )
-    stream.vocabulary.save(directory / TOKENIZER)
+    stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
     optimizer = make_optimizer(param_axes(config))

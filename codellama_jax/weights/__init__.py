@@ -2,7 +2,6 @@
 
 from codellama_jax.weights.checkpoint import (
     FOLDER,
-    TOKENIZER,
     config_of,
     latest_step,
     load_params,
@@ -14,7 +13,6 @@ from codellama_jax.weights.source import WeightSource, load_source
 
 __all__ = [
     "FOLDER",
-    "TOKENIZER",
     "WeightSource",
     "config_of",
     "convert",

@@ -2,7 +2,7 @@
 
 Those of training are written by training/checkpoints.py.
 
-<phase>/tokenizer.model
+<phase>/tokenizer.model                or tokenizer.json
 <phase>/checkpoints/<step>/params      the parameter tree
 <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
 """
@@ -19,10 +19,9 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
-from codellama_jax.text import Vocabulary
+from codellama_jax.text import Vocabulary, find_tokenizer
 
 FOLDER = "checkpoints"
-TOKENIZER = "tokenizer.model"
 
 
 def latest_step(phase_directory: str | Path) -> int:
@@ -106,4 +105,9 @@ def save_checkpoint(
 
 def load_vocabulary(phase_directory: str | Path) -> Vocabulary:
     """The tokenizer a phase was trained with; raises UserError when it is not there."""
-    return Vocabulary.load(Path(phase_directory) / TOKENIZER)
+    path = find_tokenizer(phase_directory)
+    if path is None:
+        raise UserError(
+            f"no tokenizer in {phase_directory}: put its tokenizer.model or tokenizer.json there"
+        )
+    return Vocabulary.load(path)

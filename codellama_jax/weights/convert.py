@@ -10,10 +10,9 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import SIZES, LlamaConfig, Params, recognise, replace
 from codellama_jax.parallel import make_mesh
-from codellama_jax.text import Vocabulary
+from codellama_jax.text import Vocabulary, find_tokenizer
 from codellama_jax.weights.checkpoint import (
     FOLDER,
-    TOKENIZER,
     config_of,
     load_params,
     read_record,
@@ -68,7 +67,7 @@ def convert(
       vocab_size: ids of the result; more than the source has are grown (32000 -> 32016).
       growth: what new rows of embedding and head are: "mean" of the others, or "zeros".
       rope_base: instead of the one that the files state.
-      tokenizer: a SentencePiece model file; None takes the one beside the source.
+      tokenizer: a SentencePiece model or a tokenizer.json; None takes the one beside the source.
       param_dtype: of our checkpoint; other formats have their own setting.
       positions: longest sequence the model is meant for; None takes the published size's.
 
@@ -88,7 +87,7 @@ def convert(
         if vocab_size not in (None, config.vocab_size):
             raise UserError("convert.vocab_size grows imported weights only, not a checkpoint's")
         params = load_params(source, config, mesh)
-        beside: Path | None = Path(source) / TOKENIZER
+        beside = find_tokenizer(source)
     else:
         opened = open_weights(source)
         kind, lineage, beside = opened.format, [], opened.tokenizer
@@ -150,9 +149,10 @@ def _write(
             "code_version": __version__,
         }  # fmt: skip
         save_checkpoint(target, config, params, [*lineage, entry], gin.operative_config_str())
-        if vocabulary:
-            vocabulary.save(Path(target) / TOKENIZER)
-        return [FOLDER, *([TOKENIZER] if vocabulary else [])]
+        if vocabulary is None:
+            return [FOLDER]
+        vocabulary.save(Path(target) / vocabulary.file_name)
+        return [FOLDER, vocabulary.file_name]
     if jax.process_count() > 1:
         raise UserError("other projects' formats are written by one process: start convert alone")
     raw = tokenizer.read_bytes() if tokenizer else None

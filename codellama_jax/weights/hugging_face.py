@@ -12,6 +12,7 @@ import numpy as np
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params
+from codellama_jax.text import Vocabulary, find_tokenizer, tokenizer_name
 from codellama_jax.weights.layout import Kind, Tensor, to_file
 from codellama_jax.weights.names import HUGGING_FACE
 from codellama_jax.weights.source import WeightSource, flat
@@ -39,7 +40,6 @@ def open_hugging_face(folder: str | Path) -> WeightSource:
         for name in file.keys():  # noqa: SIM118 - the file is no dictionary
             tensors[name] = file.get_slice(name)
             shapes[name] = tuple(tensors[name].get_shape())
-    tokenizer = folder / "tokenizer.model"
     return WeightSource(
         path=folder,
         format="hugging face",
@@ -47,7 +47,7 @@ def open_hugging_face(folder: str | Path) -> WeightSource:
         places=HUGGING_FACE,
         shapes=shapes,
         tensors=tensors,
-        tokenizer=tokenizer if tokenizer.is_file() else None,
+        tokenizer=find_tokenizer(folder),
     )
 
 
@@ -126,7 +126,7 @@ def write_hugging_face(
       folder: made if need be.
       config, params: the model.
       positions: longest sequence it is meant for.
-      tokenizer: a SentencePiece model file.
+      tokenizer: what its file holds, a SentencePiece model or a tokenizer.json.
       special_ids: bos, eos.
       dtype: of the tensors: "bfloat16" or "float32".
       shard_bytes: of tensors in one file, at most, unless one tensor is larger.
@@ -172,22 +172,35 @@ def write_hugging_face(
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n")
     written = [*names, CONFIG, "generation_config.json"]
     if tokenizer is not None:
-        (folder / "tokenizer.model").write_bytes(tokenizer)
-        # Code Llama's class knows the infilling sentinels, Llama's would not.
-        kind = "CodeLlamaTokenizer" if config.vocab_size == 32_016 else "LlamaTokenizer"
-        settings = {
-            "tokenizer_class": kind,
-            "add_bos_token": True,
-            "add_eos_token": False,
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "unk_token": "<unk>",
-            "model_max_length": positions,
-            "legacy": True,
-        }
+        name = tokenizer_name(tokenizer)
+        (folder / name).write_bytes(tokenizer)
+        settings = _tokenizer_config(config, positions, tokenizer)
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
-        written += ["tokenizer.model", "tokenizer_config.json"]
+        written += [name, "tokenizer_config.json"]
     return written
+
+
+def _tokenizer_config(config: LlamaConfig, positions: int, tokenizer: bytes) -> dict[str, Any]:
+    if tokenizer_name(tokenizer) == "tokenizer.json":  # which says all else itself
+        vocabulary = Vocabulary.parse(tokenizer)
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": vocabulary.piece(vocabulary.bos_id),
+            "eos_token": vocabulary.piece(vocabulary.eos_id),
+            "model_max_length": positions,
+        }
+    # Code Llama's class knows the infilling sentinels, Llama's would not.
+    kind = "CodeLlamaTokenizer" if config.vocab_size == 32_016 else "LlamaTokenizer"
+    return {
+        "tokenizer_class": kind,
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "model_max_length": positions,
+        "legacy": True,
+    }
 
 
 def _tensors(

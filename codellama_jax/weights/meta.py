@@ -17,6 +17,7 @@ import numpy as np
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params
+from codellama_jax.text import find_tokenizer, tokenizer_name
 from codellama_jax.weights.layout import Kind, to_file
 from codellama_jax.weights.names import META, Place
 from codellama_jax.weights.source import WeightSource, flat
@@ -119,7 +120,6 @@ def open_meta(folder: str | Path, vocab_size: int | None = None) -> WeightSource
         kind = "." + name.split(".", 2)[2] if name.startswith("layers.") else name
         tensors[name] = _Parts([rank[name] for rank in ranks], splits.get(kind))
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    tokenizer = folder / "tokenizer.model"
     return WeightSource(
         path=folder,
         format="meta",
@@ -127,7 +127,7 @@ def open_meta(folder: str | Path, vocab_size: int | None = None) -> WeightSource
         places=META,
         shapes=shapes,
         tensors=tensors,
-        tokenizer=tokenizer if tokenizer.is_file() else None,
+        tokenizer=find_tokenizer(folder),
     )
 
 
@@ -205,8 +205,8 @@ def write_meta(
     }
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
     if tokenizer is not None:
-        (folder / "tokenizer.model").write_bytes(tokenizer)
-        names.append("tokenizer.model")
+        names.append(tokenizer_name(tokenizer))
+        (folder / names[-1]).write_bytes(tokenizer)
     return [*names, SETTINGS]
 
 

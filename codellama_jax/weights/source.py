@@ -34,7 +34,7 @@ class WeightSource:
       places: names and kinds of the tensors.
       shapes: of every tensor in the files, by name.
       tensors: to be sliced, by name.
-      tokenizer: the SentencePiece model beside them, if there is one.
+      tokenizer: the tokenizer file beside them, if there is one.
     """
 
     path: Path

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import helpers  # noqa: F401  (virtual devices)
+import helpers  # virtual devices
 import jax
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from codellama_jax.evaluation.programs import Problem, score, truncate
 from codellama_jax.generation import Engine, Sampling, complete, load_model
 from codellama_jax.model import replace
 from codellama_jax.parallel import make_mesh
+from codellama_jax.text import Vocabulary
 from codellama_jax.weights import load_source, open_weights
 from codellama_jax.weights.convert import convert
 from codellama_jax.weights.hugging_face import write_hugging_face
@@ -38,6 +39,13 @@ def tokenizer(tmp_path_factory):
         byte_fallback=True, hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
     return path / "t.model"
+
+
+@pytest.fixture(scope="module")
+def byte_level_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path.write_text(helpers.byte_level_tokenizer())
+    return path
 
 
 def test_from_hugging_face_to_ours_to_meta_and_back(tokenizer, tmp_path):
@@ -61,6 +69,28 @@ def test_from_hugging_face_to_ours_to_meta_and_back(tokenizer, tmp_path):
     np.testing.assert_allclose(read["embedding"], model.params["embedding"], atol=4e-3, rtol=4e-3)
     with pytest.raises(UserError, match="exists: name another"):
         convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+
+
+def test_a_tokenizer_json_goes_with_the_weights(byte_level_file, tmp_path):
+    model = byte_level_file.read_bytes()
+    size = Vocabulary.parse(model).size
+    config = tiny(vocab_size=size - 16)
+    write_hugging_face(tmp_path / "hf", config, random_params(config), 128, model)
+    assert not (tmp_path / "hf/tokenizer.model").exists()
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"), vocab_size=size)
+    loaded = load_model(tmp_path / "ours")
+    assert loaded.vocabulary.sha256 == Vocabulary.parse(model).sha256
+    (text,) = complete(loaded, ["def f"], Sampling(temperature=0, max_new_tokens=4))
+    assert isinstance(text, str)
+    result = convert(str(tmp_path / "ours"), str(tmp_path / "back"), "hugging-face")
+    assert "tokenizer.json" in result["files"]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    code = "def f(x):\n    return x"
+    assert theirs(code)["input_ids"] == loaded.vocabulary.encode(code)
+    assert theirs.eos_token_id == loaded.vocabulary.eos_id
+    (tmp_path / "ours/tokenizer.json").unlink()
+    with pytest.raises(UserError, match="no tokenizer in"):
+        load_model(tmp_path / "ours")
 
 
 def test_the_verb_and_its_mistakes(tokenizer, tmp_path):
