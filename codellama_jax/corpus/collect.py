@@ -40,12 +40,15 @@ class CollectSettings:
       exclude_packages: globs of names directly under a root.
       exclude_directories: globs of directory names at any depth, mostly dumps of test data.
       max_file_bytes: larger files are dropped unread.
+      max_reference_bytes: the same for the language reference, one file of many documents; Python
+        parses it, in 300 times the memory.
       min_file_bytes: smaller ones too.
     """
 
     exclude_packages: Sequence[str] = tuple(_DEVELOPMENT.split())
     exclude_directories: Sequence[str] = tuple(_DATA_DIRECTORIES.split())
     max_file_bytes: int = 160_000
+    max_reference_bytes: int = 2_000_000
     min_file_bytes: int = 64
 
 
@@ -109,9 +112,10 @@ def collect(
             drops.see(candidate.source)
             # The topics of pydoc are one file that becomes many documents.
             whole = candidate.language == "python" and candidate.source != languages.CODE
+            limit = settings.max_reference_bytes if whole else settings.max_file_bytes
             if not candidate.regular:
                 drops.add(candidate.source, "link or special file", 0, candidate.path)
-            elif candidate.size > settings.max_file_bytes and not whole:
+            elif candidate.size > limit:
                 drops.add(candidate.source, "file too large", candidate.size, candidate.path)
             elif candidate.size < settings.min_file_bytes:
                 drops.add(candidate.source, "file too small", candidate.size, candidate.path)

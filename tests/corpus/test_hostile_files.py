@@ -62,6 +62,7 @@ def put_hostile_files(root):
         "pydoc_data/topics.py": b"topics = {'a': '"
         + b"the words of a topic " * 9
         + b"\\ud800', 'b': 'short'}\n",
+        "big/pydoc_data/topics.py": b"x = [" + b"1, " * (BIG // 3) + b"]\n",
         "deep.py": b"x = " + b"(" * 900 + b"1" + b")" * 900 + b"\n",
     }  # fmt: skip
     for name, data in contents.items():
