@@ -18,6 +18,9 @@ from codellama_jax.errors import UserError
 # hasCloseElements, has_close_elements and HAS_CLOSE_ELEMENTS are the same three words.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
 
+_BETWEEN = ""  # stands between texts, and is no word
+_BATCH = 64  # documents
+
 
 @gin.configurable(module="corpus")
 @dataclass(frozen=True)
@@ -98,16 +101,25 @@ class Matcher:
         self._tasks.append((of, task))
         self._counts.append(len(hashes))
 
-    def matches(self, text: str) -> list[tuple[EvaluationSet, str, float]]:
-        """(set, task, share of its best passage's n-grams) of each task that the text holds."""
-        if not self._keys:
-            return []
-        met: Counter = Counter()
-        for size, hashes in run_hashes(words(text), self._keys).items():
+    def matches(self, texts: Sequence[str]) -> list[list[tuple[EvaluationSet, str, float]]]:
+        """Of each text, (set, task, share of its best passage's n-grams) of the tasks it holds."""
+        tokens: list[str] = []
+        starts = []
+        for text in texts:  # Joined, as most are too short to be worth a call of their own.
+            starts.append(len(tokens))
+            tokens += words(text)
+            tokens.append(_BETWEEN)
+        met: list[Counter] = [Counter() for _ in texts]
+        for size, hashes in run_hashes(tokens, self._keys).items() if self._keys else ():
             keys = self._keys[size]
             places = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-            for value in np.unique(hashes[keys[places] == hashes]).tolist():
-                met.update(self._holders[size][value])
+            hits = np.flatnonzero(keys[places] == hashes)
+            owners = np.searchsorted(starts, hits, side="right") - 1
+            for owner, value in set(zip(owners.tolist(), hashes[hits].tolist())):
+                met[owner].update(self._holders[size][value])
+        return [self._enough(counts) for counts in met]
+
+    def _enough(self, met: Counter) -> list[tuple[EvaluationSet, str, float]]:
         best: dict[tuple[str, str], tuple[EvaluationSet, str, float]] = {}
         for passage, count in met.items():
             of, task = self._tasks[passage]
@@ -129,13 +141,17 @@ def decontaminate(
     A document that is in two sources (Python is part of the code) is judged and counted once.
     """
     matcher = Matcher(sets, settings)
-    verdicts: dict[int, bool] = {}
+    distinct = list(
+        {id(document): document for of in documents.values() for document in of}.values()
+    )
+    batches = (distinct[start : start + _BATCH] for start in range(0, len(distinct), _BATCH))
+    judged = [
+        (document, matches)
+        for batch in batches
+        for document, matches in zip(batch, matcher.matches([d.text for d in batch]))
+    ]
     removed = []
-    for document in (document for of in documents.values() for document in of):
-        if id(document) in verdicts:
-            continue
-        matches = matcher.matches(document.text)
-        verdicts[id(document)] = bool(matches)
+    for document, matches in judged:
         if matches:
             reason = f"overlaps {matches[0][0].name}"
             drops.add(document.source, reason, document.size, document.path)
@@ -150,7 +166,8 @@ def decontaminate(
                     ],
                 }
             )
-    kept = {source: [d for d in of if not verdicts[id(d)]] for source, of in documents.items()}
+    bad = {id(document) for document, matches in judged if matches}
+    kept = {source: [d for d in of if id(d) not in bad] for source, of in documents.items()}
     checked = [
         {
             "file": of.file,

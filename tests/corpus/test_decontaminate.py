@@ -45,7 +45,7 @@ def made(tmp_path):
 
 
 def tasks_in(text, sets, settings):
-    return [(of.name, task) for of, task, _ in Matcher(sets, settings).matches(text)]
+    return [(of.name, task) for of, task, _ in Matcher(sets, settings).matches([text])[0]]
 
 
 def test_words_do_not_depend_on_how_names_are_written():
@@ -60,10 +60,12 @@ def test_the_bundled_problems_are_looked_for_by_default():
     assert [of.file for of in sets] == ["evaluation/problems/problems.jsonl"]
     matcher = Matcher(sets, settings)
     for record in map(json.loads, _bundled_lines()):
-        found = matcher.matches(python_module(1) + record["prompt"] + record["canonical_solution"])
-        assert record["task_id"] in [task for _, task, _ in found]
+        found = matcher.matches(
+            ["", python_module(1) + record["prompt"] + record["canonical_solution"]]
+        )
+        assert record["task_id"] in [task for _, task, _ in found[1]] and not found[0]
     for seed in range(40):
-        assert matcher.matches(python_module(seed, functions=20) + prose_text(seed)) == []
+        assert matcher.matches([python_module(seed, functions=20) + prose_text(seed)]) == [[]]
 
 
 def _bundled_lines():
@@ -105,6 +107,15 @@ def test_settings_decide(made):
     _, report = decontaminate({}, sets, settings, Drops())
     assert report["sets"][0]["too_short"] == report["sets"][0]["tasks"] == 1
     assert sets[0].tasks[0].name == "line 1"
+
+
+def test_a_task_cut_across_two_texts_is_in_neither(made):
+    sets, settings = sets_of(packaged=None, files=[str(made)], fields=["canonical_solution"])
+    half = len(TASK["canonical_solution"]) // 2
+    texts = [TASK["canonical_solution"][:half], TASK["canonical_solution"][half:]]
+    matcher = Matcher(sets, settings)
+    assert matcher.matches(texts) == [[], []]
+    assert [len(found) for found in matcher.matches(["x", "".join(texts), "x"])] == [0, 1, 0]
 
 
 def test_a_document_in_two_sources_is_counted_once(made):
@@ -189,12 +200,13 @@ def test_real_benchmarks_are_found_and_other_code_is_kept(tmp_path):
     matcher = Matcher(sets, settings)
     for of in sets:
         recalled = sum(
-            task.name in [name for _, name, _ in matcher.matches("x = 1\n".join(task.passages))]
+            task.name
+            in [name for _, name, _ in matcher.matches(["x = 1\n".join(task.passages)])[0]]
             for task in of.tasks
         )
         assert recalled == len(of.tasks)
     for path in sorted((helpers.ROOT / "codellama_jax").rglob("*.py")):
-        assert matcher.matches(path.read_text()) == [], path
+        assert matcher.matches([path.read_text()]) == [[]], path
 
 
 @pytest.mark.parametrize(
