@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import gin
 
 from codellama_jax.corpus import languages
-from codellama_jax.corpus.document import Candidate
+from codellama_jax.corpus.document import Candidate, printable
 from codellama_jax.corpus.drops import Drops
 from codellama_jax.corpus.licenses import Licenses
 from codellama_jax.errors import UserError
@@ -40,12 +40,15 @@ class CollectSettings:
       exclude_packages: globs of names directly under a root.
       exclude_directories: globs of directory names at any depth, mostly dumps of test data.
       max_file_bytes: larger files are dropped unread.
+      max_reference_bytes: the same for the language reference, one file of many documents; Python
+        parses it, in 300 times the memory.
       min_file_bytes: smaller ones too.
     """
 
     exclude_packages: Sequence[str] = tuple(_DEVELOPMENT.split())
     exclude_directories: Sequence[str] = tuple(_DATA_DIRECTORIES.split())
     max_file_bytes: int = 160_000
+    max_reference_bytes: int = 2_000_000
     min_file_bytes: int = 64
 
 
@@ -97,14 +100,22 @@ def _distinct_labels(roots: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def collect(
     roots: Sequence[tuple[str, str]], settings: CollectSettings, drops: Drops
 ) -> list[Candidate]:
-    """Candidates of every root in sorted order; files of unwanted sizes are counted in `drops`."""
+    """Candidates of every root in sorted order.
+
+    Files whose names are wanted are counted in `drops` as seen, and those of unwanted sizes, links
+    and special files as dropped.
+    """
     candidates = []
     for label, root in roots:
         licenses = Licenses(root, "PSF-2.0" if label == "stdlib" else None)
         for candidate in _walk(root, label, settings, licenses, drops):
+            drops.see(candidate.source)
             # The topics of pydoc are one file that becomes many documents.
             whole = candidate.language == "python" and candidate.source != languages.CODE
-            if candidate.size > settings.max_file_bytes and not whole:
+            limit = settings.max_reference_bytes if whole else settings.max_file_bytes
+            if not candidate.regular:
+                drops.add(candidate.source, "link or special file", 0, candidate.path)
+            elif candidate.size > limit:
                 drops.add(candidate.source, "file too large", candidate.size, candidate.path)
             elif candidate.size < settings.min_file_bytes:
                 drops.add(candidate.source, "file too small", candidate.size, candidate.path)
@@ -117,7 +128,8 @@ def _walk(
     root: str, label: str, settings: CollectSettings, licenses: Licenses, drops: Drops
 ) -> Iterator[Candidate]:
     def unreadable(error: OSError) -> None:
-        drops.add("code", "unreadable directory", 0, _printable(str(error.filename)))
+        drops.see(languages.CODE)
+        drops.add(languages.CODE, "unreadable directory", 0, printable(str(error.filename)))
 
     for directory, names, files in os.walk(root, onerror=unreadable):
         at_root = directory == root
@@ -140,10 +152,9 @@ def _candidate(
         status = os.lstat(file)
     except OSError:
         return None  # Gone since it was listed: another process is installing or removing.
-    if not stat.S_ISREG(status.st_mode):
-        return None
+    regular = stat.S_ISREG(status.st_mode)  # to open another kind might be to wait for ever
     kind = languages.classify(directory, name)
-    if kind is None and "." not in name and status.st_size > 0:
+    if kind is None and "." not in name and regular and status.st_size > 0:
         language = languages.language_of_script(_first_line(file))
         kind = (languages.CODE, language) if language else None
     if kind is None:
@@ -152,13 +163,14 @@ def _candidate(
     package, vendored = package_of(inside)
     return Candidate(
         file=file,
-        path=_printable(f"{label}/{inside}"),
+        path=printable(f"{label}/{inside}"),
         size=status.st_size,
         source=kind[0],
         language=kind[1],
         package=f"{label}/{package}",
         # A library carried inside another has its own licence, which no METADATA states.
         license=None if vendored else licenses.of(inside),
+        regular=regular,
     )
 
 
@@ -180,10 +192,6 @@ def package_of(path: str) -> tuple[str, bool]:
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _first_line(file: str) -> str:

@@ -15,6 +15,7 @@ class Candidate:
       size: bytes.
       package: the part of its root it belongs to, for the limit on what one may contribute.
       license: as its distribution's METADATA states it; None when unknown.
+      regular: False for links and special files, which are never opened.
     """
 
     file: str
@@ -24,6 +25,7 @@ class Candidate:
     language: str
     package: str
     license: str | None
+    regular: bool = True
 
 
 @dataclass(slots=True)
@@ -74,3 +76,8 @@ class Document:
             "source": self.source,
             "license": self.license,
         }
+
+
+def printable(path: str) -> str:
+    """A path with what is not valid in UTF-8 written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -1,14 +1,23 @@
-"""The account of what did not make it into the corpus, and why."""
+"""The account of what was met, and of what did not make it into the corpus, and why."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 
 class Drops:
-    """Documents and bytes dropped, by source and reason, with a few example paths each."""
+    """Documents and bytes dropped, by source and reason, with a few example paths each.
+
+    Whatever is seen ends up dropped, or in the corpus, or is a file that others were made from:
+    an unread file counts as one document.
+    """
 
     def __init__(self, examples: int = 3):
         self._examples = examples
         self._counts: dict[str, dict[str, dict]] = defaultdict(dict)
+        self._seen: Counter = Counter()
+
+    def see(self, source: str, documents: int = 1) -> None:
+        """Counts documents that came into view; a file that proves to hold more adds them."""
+        self._seen[source] += documents
 
     def add(self, source: str, reason: str, size: int, path: str) -> None:
         """Counts one document of `size` bytes."""
@@ -24,6 +33,10 @@ class Drops:
             source: {reason: reasons[reason] for reason in sorted(reasons)}
             for source, reasons in sorted(self._counts.items())
         }
+
+    def seen_table(self) -> dict[str, int]:
+        """{source: documents seen}, sorted."""
+        return dict(sorted(self._seen.items()))
 
     def documents(self, source: str) -> int:
         """Number of documents dropped from `source`."""

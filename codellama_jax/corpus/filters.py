@@ -15,6 +15,7 @@ _STOP_WORDS = re.compile(
 )
 _COMMENT = re.compile(r"\s*(#|$)")
 _WORD = re.compile(r"[A-Za-z]+")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHITE_SPACE = b" \t\n\r\f\v"
 # Bytes from 128 belong to letters of other scripts, nearly always.
 _NOT_LETTERS = bytes(b for b in range(128) if not chr(b).isalpha())
@@ -95,6 +96,8 @@ def reason_to_drop_text(text: str, limits: FilterSettings, prose: bool = False) 
     Args:
       prose: ask for English sentences too, as plain `.txt` files are often lists or tables.
     """
+    if _LONE_SURROGATE.search(text):  # A string literal of a Python file may hold one escaped.
+        return "lone surrogates"
     stripped = text.strip()
     if len(stripped) < limits.min_characters:
         return "too short"
@@ -109,7 +112,7 @@ def reason_to_drop_text(text: str, limits: FilterSettings, prose: bool = False) 
 
 def reads_as_prose(text: str, limits: FilterSettings) -> bool:
     """Whether a text is made of letters, and of the words that English sentences need."""
-    data = text.encode()
+    data = text.encode(errors="replace")
     if len(data.translate(None, _NOT_LETTERS)) < limits.min_letter_fraction * len(data):
         return False
     words = len(_WORD.findall(text))

@@ -66,6 +66,7 @@ def gather(
         DIALOGUES: [],
     }
     parents = draw(PYTHON, sample.extra_python_bytes, seen_code, "more python to make texts from")
+    sampler.drop_rest(candidates)
     excerpts = _excerpts(parents, cut, derive, workers, drops, seed)
     progress.say(f"{PYTHON}: cut out {counted(excerpts)}")
     documents[PYTHON] = python + excerpts
@@ -107,9 +108,8 @@ def _fill(
     for document in made:
         if document.source != source:
             continue
-        if room <= 0:
-            break
-        reason = seen.reason_to_drop(document)
+        drops.see(source)
+        reason = "not drawn" if room <= 0 else seen.reason_to_drop(document)
         if reason:
             drops.add(source, reason, document.size, document.path)
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from codellama_jax.corpus import filters, languages
 from codellama_jax.corpus.deduplicate import DeduplicateSettings, sign
-from codellama_jax.corpus.document import Candidate, Document
+from codellama_jax.corpus.document import Candidate, Document, printable
 from codellama_jax.corpus.filters import FilterSettings
 
 
@@ -39,11 +39,14 @@ def load(
     text, reason = filters.decode(data)
     if text is None:
         return [Outcome(candidate.path, candidate.size, reason=reason)]
+    parts = _parts(candidate, text)
+    if not parts:
+        return [Outcome(candidate.path, candidate.size, reason="no text in it")]
     outcomes = []
-    for path, part in _parts(candidate, text):
+    for path, part in parts:
         reason = reason_to_drop(candidate, part, limits)
         if reason:
-            outcomes.append(Outcome(path, len(part.encode()), reason=reason))
+            outcomes.append(Outcome(path, len(part.encode(errors="replace")), reason=reason))
             continue
         language = languages.refine(candidate.language, part)
         document = Document(part, path, language, candidate.source, candidate.license)
@@ -74,6 +77,6 @@ def _topics(source: str) -> list[tuple[str, str]]:
         module = ast.parse(source)
         values = [node.value for node in module.body if isinstance(node, ast.Assign)]
         topics = ast.literal_eval(values[0])
-        return sorted((str(name), str(topic)) for name, topic in topics.items())
+        return sorted((printable(str(name)), str(topic)) for name, topic in topics.items())
     except (SyntaxError, ValueError, IndexError, AttributeError, RecursionError):
         return []

@@ -10,8 +10,10 @@ from typing import Any
 import gin
 
 from codellama_jax.corpus.collect import CollectSettings, collect, label_roots
+from codellama_jax.corpus.decontaminate import DecontaminateSettings, decontaminate
 from codellama_jax.corpus.derive import DeriveSettings
 from codellama_jax.corpus.drops import Drops
+from codellama_jax.corpus.evaluation_sets import EvaluationSet, read_evaluation_sets
 from codellama_jax.corpus.excerpts import ExcerptSettings
 from codellama_jax.corpus.gather import gather
 from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
@@ -43,6 +45,7 @@ class Settings:
     sample: SampleSettings = field(default_factory=SampleSettings)
     excerpts: ExcerptSettings = field(default_factory=ExcerptSettings)
     derive: DeriveSettings = field(default_factory=DeriveSettings)
+    decontaminate: DecontaminateSettings = field(default_factory=DecontaminateSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     shards: ShardSettings = field(default_factory=ShardSettings)
@@ -80,12 +83,14 @@ def prepare(
       workers: processes; None for the number of cores.
 
     Raises:
-      UserError: unreadable root, bad parameter, nothing found, full disk, or an output directory
-        that holds something else.
+      UserError: unreadable root or evaluation set, bad parameter, nothing found, full disk, or an
+        output directory that holds something else.
     """
     budgets = {CODE: code_bytes, NL_CODE: nl_code_bytes, NL: nl_bytes, DIALOGUES: dialogue_bytes}
     _check(heldout_fraction, vocab_size, budgets)
     settings = Settings()
+    against = settings.decontaminate
+    sets = read_evaluation_sets(against.packaged, against.files, against.fields, against.task_field)
     parameters = {
         "roots": None if roots is None else [roots] if isinstance(roots, str) else list(roots),
         "seed": seed,
@@ -94,6 +99,7 @@ def prepare(
         "vocab_size": vocab_size,
         "tokenizer_path": tokenizer_path,
         **asdict(settings),
+        "evaluation_sets": {of.file: of.sha256 for of in sets},
     }
     parameters = json.loads(json.dumps(parameters))  # as they will be read back
     output = Path(output_dir)
@@ -105,7 +111,7 @@ def prepare(
     model = None if tokenizer_path is None else _read_tokenizer(tokenizer_path)
     partial = _fresh_partial(output)
     try:
-        manifest = _make(partial, labelled, model, parameters, settings, workers)
+        manifest = _make(partial, labelled, model, sets, parameters, settings, workers)
         with writing(output):
             partial.rename(output)
     except BaseException:
@@ -118,6 +124,7 @@ def _make(
     directory: Path,
     roots: list[tuple[str, str]],
     model: bytes | None,
+    sets: Sequence[EvaluationSet],
     parameters: dict[str, Any],
     settings: Settings,
     workers: int | None,
@@ -150,8 +157,14 @@ def _make(
             " prepare.roots to directories that hold some"
         )
 
+    documents, decontamination = decontaminate(
+        gathered.documents, sets, settings.decontaminate, drops
+    )
+    removed = len(decontamination["removed"])
+    progress.say(f"removed {removed:,} documents that hold tasks of evaluation sets")
+
     sides = split(
-        gathered.documents,
+        documents,
         gathered.parents,
         parameters["heldout_fraction"],
         seed,
@@ -171,9 +184,15 @@ def _make(
     manifest = new_manifest(
         parameters,
         tokenizer={"file": file, "sha256": vocabulary.sha256, "size": vocabulary.size},
-        collected={**collected, "read_files": gathered.read_files},
+        collected={
+            **collected,
+            "read_files": gathered.read_files,
+            "seen": drops.seen_table(),
+            "parents": len(gathered.parents),
+        },
         sources=sources,
         dropped=drops.table(),
+        decontamination=decontamination,
     )
     with writing(directory / FILE):
         write_manifest(directory, manifest)

@@ -87,6 +87,12 @@ class Sampler:
         more, _ = self._fill(rest, budget - sum(d.size for d in documents), used, limit, index)
         return documents + more
 
+    def drop_rest(self, candidates: Sequence[Candidate]) -> None:
+        """Accounts for the candidates that no drawing looked at."""
+        for candidate in candidates:
+            if candidate.path not in self._looked_at:
+                self._drops.add(candidate.source, "not drawn", candidate.size, candidate.path)
+
     def _fill(
         self,
         candidates: list[Candidate],
@@ -115,6 +121,7 @@ class Sampler:
                     )
                     continue
                 self.read_files += 1
+                self._drops.see(candidate.source, len(outcomes) - 1)
                 for outcome in outcomes:
                     document, reason = outcome.document, outcome.reason
                     reason = reason or index.reason_to_drop(document)
