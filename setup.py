@@ -40,9 +40,12 @@ setup(
         "gguf": ["gguf"],
         "meta": ["torch"],
         "gpu": ["jax[cuda12]"],
+        # What `prepare` needs for corpora out of record files; gcsfs is for gs:// paths.
+        "files": ["datatrove>=0.10", "gcsfs", "pyarrow", "zstandard"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
         "dev": [
+            "datatrove>=0.10",
             "gguf",
             "hypothesis",
             "pytest",
@@ -50,6 +53,7 @@ setup(
             "ruff",
             "torch==2.13.0",
             "transformers",
+            "zstandard",
         ],
     },
     entry_points={"console_scripts": ["codellama-jax = codellama_jax.main:run"]},

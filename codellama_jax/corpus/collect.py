@@ -22,6 +22,7 @@ _DEVELOPMENT = (
     "huggingface_hub* hf_xet* sympy* isympy* mpmath* networkx* hypothesis* _hypothesis* pytest* "
     "_pytest* py.py pluggy* iniconfig* ruff* sortedcontainers* typer* shellingham* httpx* "
     "httpcore* h11* anyio* truststore* filelock* fsspec* annotated_doc* annotated_types* "
+    "datatrove* loguru* dill* multiprocess* _multiprocess* zstandard* "
     "pydantic* typing_inspection* click* jinja2* markupsafe* MarkupSafe* regex* einops* zipp*"
 )
 _DATA_DIRECTORIES = (

@@ -31,17 +31,12 @@ def load(
     candidate: Candidate, limits: FilterSettings, signing: DeduplicateSettings
 ) -> list[Outcome]:
     """Reads one file. Nothing about its content raises: a bad file is an outcome with a reason."""
-    try:
-        with open(candidate.file, "rb") as stream:
-            data = stream.read()
-    except OSError:
-        return [Outcome(candidate.path, candidate.size, reason="unreadable")]
-    text, reason = filters.decode(data)
-    if text is None:
-        return [Outcome(candidate.path, candidate.size, reason=reason)]
     outcomes = []
-    for path, part in _parts(candidate, text):
-        reason = reason_to_drop(candidate, part, limits)
+    for path, part, reason in texts(candidate):
+        if part is None:
+            outcomes.append(Outcome(path, candidate.size, reason=reason))
+            continue
+        reason = reason_to_drop(candidate.source, path, candidate.language, part, limits)
         if reason:
             outcomes.append(Outcome(path, len(part.encode()), reason=reason))
             continue
@@ -51,11 +46,26 @@ def load(
     return outcomes
 
 
-def reason_to_drop(candidate: Candidate, text: str, limits: FilterSettings) -> str | None:
-    """The filter that fits the candidate's source."""
-    if candidate.source == languages.CODE:
-        return filters.reason_to_drop_code(text, candidate.path, candidate.language, limits)
-    prose = candidate.source == languages.NL and candidate.path.endswith(".txt")
+def texts(candidate: Candidate) -> list[tuple[str, str | None, str | None]]:
+    """(path, text, None) of each text in a file, or (path, None, reason)."""
+    try:
+        with open(candidate.file, "rb") as stream:
+            data = stream.read()
+    except OSError:
+        return [(candidate.path, None, "unreadable")]
+    text, reason = filters.decode(data)
+    if text is None:
+        return [(candidate.path, None, reason)]
+    return [(path, part, None) for path, part in _parts(candidate, text)]
+
+
+def reason_to_drop(
+    source: str, path: str, language: str, text: str, limits: FilterSettings
+) -> str | None:
+    """The filter that fits the source."""
+    if source == languages.CODE:
+        return filters.reason_to_drop_code(text, path, language, limits)
+    prose = source == languages.NL and path.endswith(".txt")
     return filters.reason_to_drop_text(text, limits, prose=prose)
 
 
