@@ -72,6 +72,12 @@ def dropped(manifest: dict, source: str = "code") -> dict[str, int]:
     return {reason: row["documents"] for reason, row in of.items()}
 
 
+@pytest.fixture(autouse=True)
+def _few_bands():
+    """Each band of the signatures is a task, which takes longer than all of a test's documents."""
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)
+
+
 @pytest.fixture(scope="module")
 def tokenizer(corpus) -> str:
     """Training one takes most of the time of so small a corpus."""
@@ -127,15 +133,24 @@ def test_tfds_gives_its_examples(tokenizer, tmp_path):
     import tensorflow_datasets as tfds
 
     of = made(30)
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="codes",
-        version="1.0.0",
-        data_dir=str(tmp_path / "tfds"),
-        features=tfds.features.FeaturesDict({"content": tfds.features.Text(), "path": str}),
-        split_datasets={
-            "train": [{"content": r["content"], "path": r["max_stars_repo_path"]} for r in of]
-        },
+    folder = tmp_path / "tfds" / "codes" / "1.0.0"
+    folder.mkdir(parents=True)
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name="codes",
+            version=tfds.core.Version("1.0.0"),
+            data_dir=str(folder),
+            module_name="codes",
+        ),
+        features=tfds.features.FeaturesDict(
+            dict.fromkeys(("content", "path"), tfds.features.Text())
+        ),
     )
+    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=12)
+    writer.initialize_splits(["train"])
+    examples = [{"content": r["content"], "path": r["max_stars_repo_path"]} for r in of]
+    writer.add_examples({"train": examples})
+    writer.close_all()
     gin.bind_parameter("corpus.RecordSettings.tfds_data_dir", str(tmp_path / "tfds"))
     run(tmp_path / "out", {"code": ["tfds:codes:train"]}, tokenizer_path=tokenizer)
     assert {record["text"] for record in records(tmp_path / "out")} == {r["content"] for r in of}
@@ -307,11 +322,12 @@ def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
 
 
 def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.97)
     distinct = made(80)
     original = python_module(7000, functions=12)
     near = [
         "# Copyright 2020 by Nobody.\n" + original,
-        original.replace("total", "subtotal"),
+        original.replace("total", "subtotal", 2),
         original.replace("after", "following", 1),
     ]
     copies = [{"content": text, "path": f"copy{i}.py"} for i, text in enumerate([original, *near])]
@@ -381,8 +397,11 @@ def program(tmp_path: Path, output: Path, folder: Path) -> subprocess.Popen:
     script = tmp_path / "program.py"
     script.write_text(
         "from codellama_jax.corpus import prepare\n"
+        "import gin\n"
         "if __name__ == '__main__':\n"
-        f"    prepare(output_dir={str(output)!r}, sources={{'code': [{str(folder)!r} + '/*.jsonl']}},"
+        "    gin.bind_parameter('corpus.TaskSettings.task_bytes', 1000)\n"
+        "    gin.bind_parameter('corpus.TaskSettings.band_recall', 0.2)\n"
+        f"    prepare(output_dir={str(output)!r}, sources={{'code': ['{folder}/*.jsonl']}},"
         f" heldout_fraction=0.1, vocab_size={VOCABULARY}, workers=2)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -395,6 +414,7 @@ def test_killed_half_way_it_continues_to_the_same_bytes(tmp_path):
     for i in range(6):
         (folder / f"{i}.jsonl").write_bytes(as_lines(made(30, 30 * i)) + b"{\n")
     sources = {"code": [f"{folder}/*.jsonl"]}
+    gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
     run(whole, sources)
     # Once in the first stage, once in the middle.
     for milestone in ("logs/read/completions/00001", "logs/sign/completions/00000"):
@@ -428,19 +448,19 @@ def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
         "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 SLURM_NODELIST=here bash $script >&2 || exit 1\n"
         "done\necho Submitted batch job 7\n"
     )
-    (commands / "srun").write_text(
-        '#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; [[ $1 =~ ^[0-9]+$ ]] && shift; done\nexec "$@"\n'
-    )
-    for name in ("sbatch", "srun"):
+    # Its own options: -l, and -n with a number.
+    (commands / "srun").write_text('#!/bin/bash\nexec "${@:4}"\n')
+    (commands / "scontrol").write_text("#!/bin/bash\necho here\n")
+    for name in ("sbatch", "srun", "scontrol"):
         (commands / name).chmod(0o755)
     binaries = Path(sys.executable).parent
     monkeypatch.setenv("PATH", f"{commands}:{binaries}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     (tmp_path / "a.jsonl").write_bytes(as_lines(made(20)))
     sources = {"code": [str(tmp_path / "a.jsonl")]}
-    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)  # few bands, each a job
     run(tmp_path / "here", sources, tokenizer_path=tokenizer)
     gin.bind_parameter("corpus.ExecutorSettings.kind", "slurm")
+    gin.bind_parameter("corpus.ExecutorSettings.poll_seconds", 0.1)
     with pytest.raises(UserError, match="does not fit slurm.*time"):
         run(tmp_path / "there", sources, tokenizer_path=tokenizer)
     options = {"time": "1:00:00", "partition": "cpu"}

@@ -106,7 +106,8 @@ def make_plan(
             inputs.update(dict.fromkeys(found))
     if not 1 <= settings.tasks.tasks < 1000:
         raise UserError(f"TaskSettings.tasks={settings.tasks.tasks}: set it within [1, 1000)")
-    tasks = min(settings.tasks.tasks, len(inputs))
+    size = sum(one.size for one in inputs)
+    tasks = min(settings.tasks.tasks, len(inputs), -(-size // settings.tasks.task_bytes) or 1)
     return Plan(parameters, tuple(inputs), tasks, drops.table())
 
 

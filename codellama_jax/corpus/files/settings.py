@@ -46,12 +46,14 @@ class TaskSettings:
       tasks: the inputs are dealt out to at most so many tasks, each of which is done again when
         it was interrupted. The order of the documents depends on it; below 1,000, as a stage opens
         a file of each task at once.
+      task_bytes: of input a task has at least, as far as there are as many.
       directory_files: files of a plain directory that make one input.
       band_recall: chance that a pair at the threshold of similarity is compared at all; the
         signature is cut into bands for it. Pairs are compared by their whole signatures.
     """
 
     tasks: int = 256
+    task_bytes: int = 16_000_000
     directory_files: int = 2000
     band_recall: float = 0.97
 
