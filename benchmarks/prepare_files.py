@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import re
+import resource
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -53,7 +54,7 @@ def measure(pattern: str, folder: Path, workers: int, tokenizer: str | None) -> 
     """Seconds of every stage, as `prepare` prints them."""
     from codellama_jax.corpus import prepare
 
-    printed = io.StringIO()
+    printed, before = io.StringIO(), _computing()
     with contextlib.redirect_stdout(printed):
         prepare(
             output_dir=str(folder / "corpus"),
@@ -63,7 +64,17 @@ def measure(pattern: str, folder: Path, workers: int, tokenizer: str | None) -> 
         )
     stages = re.findall(r"^([\w-]+): .*\(([\d.]+) s\)$", printed.getvalue(), re.MULTILINE)
     total = re.findall(r"\(([\d.]+) s in all\)", printed.getvalue())
-    return {**{name: float(seconds) for name, seconds in stages}, "all": float(total[0])}
+    return {
+        **{name: float(seconds) for name, seconds in stages},
+        "all": float(total[0]),
+        "computing": (_computing() - before) / workers,
+    }
+
+
+def _computing() -> float:
+    """Seconds of this process and its workers on the cores, whatever else runs beside them."""
+    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:

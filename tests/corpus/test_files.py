@@ -443,6 +443,7 @@ def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
     commands.mkdir()
     (commands / "sbatch").write_text(
         "#!/bin/bash\nfor script; do :; done\n"
+        "grep -q merge_stats $script && echo Submitted batch job 8 && exit\n"
         'last=$(sed -n "s/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p" "$script")\n'
         "for i in $(seq 0 ${last:-0}); do\n"
         "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 SLURM_NODELIST=here bash $script >&2 || exit 1\n"
@@ -458,6 +459,7 @@ def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     (tmp_path / "a.jsonl").write_bytes(as_lines(made(20)))
     sources = {"code": [str(tmp_path / "a.jsonl")]}
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.0)  # one band, one job
     run(tmp_path / "here", sources, tokenizer_path=tokenizer)
     gin.bind_parameter("corpus.ExecutorSettings.kind", "slurm")
     gin.bind_parameter("corpus.ExecutorSettings.poll_seconds", 0.1)

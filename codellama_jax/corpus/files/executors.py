@@ -49,9 +49,15 @@ def run_stages(
         _run_here(stages, logs, workers, progress)
         return
     previous = None
-    for stage in stages:
-        previous = _clustered(stage, logs, settings, workers, previous)
-    previous.run()  # launches those it depends on first
+    try:
+        for stage in stages:
+            previous = _clustered(stage, logs, settings, workers, previous)
+        previous.run()  # launches those it depends on first
+    except (TypeError, ImportError) as error:
+        raise UserError(
+            f"ExecutorSettings.options={dict(settings.options)!r} does not fit {settings.kind}:"
+            f" {error}"
+        ) from error
     progress.say(f"{settings.kind} has {sum(stage.tasks for stage in stages)} tasks to do")
     while previous.get_incomplete_ranks():
         time.sleep(settings.poll_seconds)
@@ -96,19 +102,13 @@ def _clustered(
         "logging_dir": str(logs / stage.name),
         "depends": previous,
     }
-    try:
-        if settings.kind == "slurm":
-            from datatrove.executor import SlurmPipelineExecutor
+    if settings.kind == "slurm":
+        from datatrove.executor import SlurmPipelineExecutor
 
-            given |= {"job_name": f"prepare-{stage.name}", "requeue": False}
-            if (activate := Path(sys.prefix) / "bin/activate").exists():
-                given["venv_path"] = os.fspath(activate)
-            return SlurmPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))
-        from datatrove.executor import RayPipelineExecutor
+        given |= {"job_name": f"prepare-{stage.name}", "requeue": False}
+        if (activate := Path(sys.prefix) / "bin/activate").exists():
+            given["venv_path"] = os.fspath(activate)
+        return SlurmPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))
+    from datatrove.executor import RayPipelineExecutor
 
-        return RayPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))
-    except (TypeError, ImportError) as error:
-        raise UserError(
-            f"ExecutorSettings.options={dict(settings.options)!r} does not fit {settings.kind}:"
-            f" {error}"
-        ) from error
+    return RayPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))

@@ -13,7 +13,7 @@ from typing import IO, Any
 from codellama_jax.corpus.files.found import Found, interpret
 from codellama_jax.corpus.files.settings import RecordSettings
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # small, as so many bytes may be thousands of times more when decompressed
 
 
 class Damaged(Exception):
