@@ -45,10 +45,13 @@ setup(
         # Models whose tokenizer is a Hugging Face tokenizer.json.
         "tokenizers": ["tokenizers>=0.20"],
         "gpu": ["jax[cuda12]"],
+        # What `prepare` needs for corpora out of record files; gcsfs is for gs:// paths.
+        "files": ["datatrove>=0.10", "gcsfs", "pyarrow", "zstandard"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
         "dev": [
             "accelerate",
+            "datatrove>=0.10",
             "gguf",
             "hypothesis",
             "pytest",
@@ -57,6 +60,7 @@ setup(
             "tokenizers>=0.20",
             "torch==2.13.0",
             "transformers",
+            "zstandard",
         ],
     },
     entry_points={"console_scripts": ["codellama-jax = codellama_jax.main:run"]},

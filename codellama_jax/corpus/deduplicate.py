@@ -58,14 +58,19 @@ def _empty_sketch(num_perm: int):  # noqa: ANN202 - the library is imported late
     return MinHash(num_perm=num_perm, hashfunc=int, scheme="affine32")
 
 
-def sign(document: Document, settings: DeduplicateSettings) -> Document:
-    """Sets the document's digest and MinHash signature, and returns it."""
+def signature_of(values: np.ndarray, settings: DeduplicateSettings) -> np.ndarray:
+    """MinHash values of a text's shingles, each below 2**32."""
     sketch = _empty_sketch(settings.num_perm).copy()
-    values = shingles(document.text, settings.shingle_tokens)
     for start in range(0, len(values), _SKETCHED):
         sketch.update_batch(values[start : start + _SKETCHED].tolist())
+    return sketch.hashvalues
+
+
+def sign(document: Document, settings: DeduplicateSettings) -> Document:
+    """Sets the document's digest and MinHash signature, and returns it."""
+    values = shingles(document.text, settings.shingle_tokens)
     document.sha256 = hashlib.sha256(document.text.encode()).hexdigest()
-    document.signature = sketch.hashvalues
+    document.signature = signature_of(values, settings)
     return document
 
 

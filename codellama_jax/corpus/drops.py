@@ -19,13 +19,21 @@ class Drops:
         """Counts documents that came into view; a file that proves to hold more adds them."""
         self._seen[source] += documents
 
-    def add(self, source: str, reason: str, size: int, path: str) -> None:
-        """Counts one document of `size` bytes."""
+    def add(self, source: str, reason: str, size: int, path: str, documents: int = 1) -> None:
+        """Counts documents, most often one, of `size` bytes together."""
+        self._add(source, reason, documents, size, [path])
+
+    def merge(self, table: dict[str, dict[str, dict]]) -> None:
+        """Adds what another account counted."""
+        for source, reasons in table.items():
+            for reason, row in reasons.items():
+                self._add(source, reason, row["documents"], row["bytes"], row["examples"])
+
+    def _add(self, source: str, reason: str, documents: int, size: int, paths: list[str]) -> None:
         row = self._counts[source].setdefault(reason, {"documents": 0, "bytes": 0, "examples": []})
-        row["documents"] += 1
+        row["documents"] += documents
         row["bytes"] += size
-        if len(row["examples"]) < self._examples:
-            row["examples"].append(path)
+        row["examples"] += paths[: self._examples - len(row["examples"])]
 
     def table(self) -> dict[str, dict[str, dict]]:
         """{source: {reason: {documents, bytes, examples}}}, sorted."""

@@ -89,6 +89,22 @@ def language_of_script(first_line: str) -> str | None:
     return match and _SHEBANG_LANGUAGE.get(match[1], "shell")
 
 
+def language_of(source: str, path: str, text: str, stated: str | None) -> str:
+    """Language of a text whose file is not at hand: by its path, its shebang, or what is stated."""
+    directory, _, name = path.rpartition("/")
+    kind = classify(directory, name)
+    if source == CODE:
+        language = kind[1] if kind else language_of_script(text[:100].partition("\n")[0])
+        return refine(language or _plain_name(stated or "unknown"), text)
+    return kind[1] if kind and kind[1] in TEXT_EXTENSIONS.values() else "text"
+
+
+def _plain_name(stated: str) -> str:
+    """The Stack's "C++" as "cpp", "Jupyter Notebook" as "jupyter-notebook"."""
+    name = stated.lower().replace("++", "pp").replace("#", "sharp")
+    return re.sub(r"\s+", "-", name)
+
+
 def refine(language: str, text: str) -> str:
     """A `.h` file is C++ when it declares what C cannot."""
     return "cpp" if language == "c" and _CPLUSPLUS.search(text) else language

@@ -31,20 +31,12 @@ def load(
     candidate: Candidate, limits: FilterSettings, signing: DeduplicateSettings
 ) -> list[Outcome]:
     """Reads one file. Nothing about its content raises: a bad file is an outcome with a reason."""
-    try:
-        with open(candidate.file, "rb") as stream:
-            data = stream.read()
-    except OSError:
-        return [Outcome(candidate.path, candidate.size, reason="unreadable")]
-    text, reason = filters.decode(data)
-    if text is None:
-        return [Outcome(candidate.path, candidate.size, reason=reason)]
-    parts = _parts(candidate, text)
-    if not parts:
-        return [Outcome(candidate.path, candidate.size, reason="no text in it")]
     outcomes = []
-    for path, part in parts:
-        reason = reason_to_drop(candidate, part, limits)
+    for path, part, reason in texts(candidate):
+        if part is None:
+            outcomes.append(Outcome(path, candidate.size, reason=reason))
+            continue
+        reason = reason_to_drop(candidate.source, path, candidate.language, part, limits)
         if reason:
             outcomes.append(Outcome(path, len(part.encode(errors="replace")), reason=reason))
             continue
@@ -54,11 +46,27 @@ def load(
     return outcomes
 
 
-def reason_to_drop(candidate: Candidate, text: str, limits: FilterSettings) -> str | None:
-    """The filter that fits the candidate's source."""
-    if candidate.source == languages.CODE:
-        return filters.reason_to_drop_code(text, candidate.path, candidate.language, limits)
-    prose = candidate.source == languages.NL and candidate.path.endswith(".txt")
+def texts(candidate: Candidate) -> list[tuple[str, str | None, str | None]]:
+    """(path, text, None) of each text in a file, or (path, None, reason)."""
+    try:
+        with open(candidate.file, "rb") as stream:
+            data = stream.read()
+    except OSError:
+        return [(candidate.path, None, "unreadable")]
+    text, reason = filters.decode(data)
+    if text is None:
+        return [(candidate.path, None, reason)]
+    parts = _parts(candidate, text)
+    return [(path, part, None) for path, part in parts] or [(candidate.path, None, "no text in it")]
+
+
+def reason_to_drop(
+    source: str, path: str, language: str, text: str, limits: FilterSettings
+) -> str | None:
+    """The filter that fits the source."""
+    if source == languages.CODE:
+        return filters.reason_to_drop_code(text, path, language, limits)
+    prose = source == languages.NL and path.endswith(".txt")
     return filters.reason_to_drop_text(text, limits, prose=prose)
 
 

@@ -28,6 +28,15 @@ def describe_split(
     }
 
 
+def merge_splits(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of a split that was described in parts, one or more shards each."""
+    return {
+        **{name: sum(part[name] for part in parts) for name in ("documents", "bytes", "tokens")},
+        "shards": [shard for part in parts for shard in part["shards"]],
+        **{name: _sum([part[name] for part in parts]) for name in ("languages", "licenses")},
+    }
+
+
 def new_manifest(parameters: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """The manifest's head, then `parts`. Nothing in it depends on when or how fast it was made."""
     return {
@@ -90,7 +99,18 @@ def _count(documents: Sequence[Document], keys: Sequence[str]) -> dict[str, dict
     sizes: Counter = Counter()
     for document, key in zip(documents, keys):
         sizes[key] += document.size
-    return {
-        key: {"documents": counts[key], "bytes": sizes[key]}
-        for key in sorted(counts, key=lambda key: (-sizes[key], key))
-    }
+    return _by_size({key: {"documents": counts[key], "bytes": sizes[key]} for key in counts})
+
+
+def _sum(tables: Sequence[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
+    for table in tables:
+        for key, row in table.items():
+            sums = total.setdefault(key, {"documents": 0, "bytes": 0})
+            for name, count in row.items():
+                sums[name] += count
+    return _by_size(total)
+
+
+def _by_size(table: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    return dict(sorted(table.items(), key=lambda named: (-named[1]["bytes"], named[0])))

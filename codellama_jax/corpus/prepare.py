@@ -1,8 +1,11 @@
-"""`codellama-jax prepare`: from the files of a Python installation to a corpus on disk."""
+"""`codellama-jax prepare`: from the files of a Python installation to a corpus on disk.
+
+With `sources` the corpus is made from record files instead (corpus/files).
+"""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from codellama_jax.corpus.derive import DeriveSettings
 from codellama_jax.corpus.drops import Drops
 from codellama_jax.corpus.evaluation_sets import EvaluationSet, read_evaluation_sets
 from codellama_jax.corpus.excerpts import ExcerptSettings
+from codellama_jax.corpus.files import FilesSettings, prepare_files
 from codellama_jax.corpus.gather import gather
 from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
 from codellama_jax.corpus.manifest import (
@@ -55,6 +59,7 @@ class Settings:
 def prepare(
     output_dir: str = "corpora/quickstart",
     roots: Sequence[str] | None = None,
+    sources: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     code_bytes: int = 24_000_000,
     nl_code_bytes: int = 4_000_000,
@@ -68,14 +73,19 @@ def prepare(
     """Makes a corpus and returns its manifest; returns at once when it is already there.
 
     The same files, parameters and seed give the same bytes, whatever the number of workers. The
-    corpus is written to `<output_dir>.partial` and renamed when it is whole.
+    corpus is written to `<output_dir>.partial` and renamed when it is whole. A run over `sources`
+    that was interrupted is continued, any other begins anew.
 
     Args:
       output_dir: where the corpus will be.
       roots: directories to collect from; None for the standard library of the base interpreter
         and the packages of the running environment.
+      sources: instead of roots, {"code" or "nl_code" or "nl": places}. A place is a pattern of
+        JSONL or Parquet files ("gs://bucket/**/*.jsonl.zst"), a directory, or a TFDS split
+        ("tfds:name/config:split"). All of them is taken.
       seed: of the draw, the split and the tokenizer's sample.
-      code_bytes, nl_code_bytes, nl_bytes, dialogue_bytes: at most about so much of each source.
+      code_bytes, nl_code_bytes, nl_bytes, dialogue_bytes: at most about so much of each source
+        out of `roots`.
       heldout_fraction: of the documents, in [0, 1).
       vocab_size: ids of the tokenizer to train, the four sentinels included.
       tokenizer_path: a SentencePiece model or a Hugging Face tokenizer.json to use instead of
@@ -88,13 +98,23 @@ def prepare(
     """
     budgets = {CODE: code_bytes, NL_CODE: nl_code_bytes, NL: nl_bytes, DIALOGUES: dialogue_bytes}
     _check(heldout_fraction, vocab_size, budgets)
-    settings = Settings()
-    against = settings.decontaminate
-    sets = read_evaluation_sets(against.packaged, against.files, against.fields, against.task_field)
+    sets: list[EvaluationSet] = []
+    if sources is None:
+        settings = Settings()
+        against = settings.decontaminate
+        sets = read_evaluation_sets(
+            against.packaged, against.files, against.fields, against.task_field
+        )
+        named = [roots] if isinstance(roots, str) else roots and list(roots)
+        inputs = {"roots": named, "bytes": budgets}
+    else:
+        if roots is not None:
+            raise UserError("prepare.roots and prepare.sources are both given: leave one out")
+        settings = FilesSettings()
+        inputs = {"sources": sources}
     parameters = {
-        "roots": None if roots is None else [roots] if isinstance(roots, str) else list(roots),
+        **inputs,
         "seed": seed,
-        "bytes": budgets,
         "heldout_fraction": heldout_fraction,
         "vocab_size": vocab_size,
         "tokenizer_path": tokenizer_path,
@@ -107,8 +127,10 @@ def prepare(
     if existing is not None:
         print(f"{output_dir} is done", flush=True)
         return existing
-    labelled = label_roots(roots)
     model = None if tokenizer_path is None else _read_tokenizer(tokenizer_path)
+    if sources is not None:
+        return prepare_files(sources, output, parameters, model, settings, workers)
+    labelled = label_roots(roots)
     partial = _fresh_partial(output)
     try:
         manifest = _make(partial, labelled, model, sets, parameters, settings, workers)

@@ -48,7 +48,7 @@ def write_shards(
     count = max(1, -(-total // settings.shard_bytes)) if documents else 0
     bounds = [round(i * len(documents) / count) for i in range(count + 1)] if count else []
     return [
-        _write_shard(
+        write_shard(
             directory / f"{split}-{i:05d}-of-{count:05d}.array_record", documents[start:stop]
         )
         for i, (start, stop) in enumerate(zip(bounds, bounds[1:]))
@@ -82,7 +82,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write_shard(path: Path, documents: Sequence[Document]) -> dict:
+def write_shard(path: Path, documents: Sequence[Document]) -> dict:
+    """Writes one shard and returns its manifest entry; UserError as for `write_shards`."""
     from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
     try:

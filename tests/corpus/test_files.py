@@ -1,0 +1,492 @@
+"""Corpora from record files: every format, every fault, one machine or a cluster."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gin
+import numpy as np
+import pytest
+
+from codellama_jax.corpus import SOURCES, prepare, read_manifest, read_shard
+from codellama_jax.errors import UserError
+
+from .conftest import VOCABULARY
+from .trees import header, make_tree, prose_text, python_module
+
+pytest.importorskip("datatrove")
+pa = pytest.importorskip("pyarrow")
+zstandard = pytest.importorskip("zstandard")
+
+
+def made(count: int, first: int = 0) -> list[dict]:
+    """Records in The Stack's layout."""
+    return [
+        {
+            "content": python_module(first + i),
+            "max_stars_repo_path": f"src/module{first + i}.py",
+            "max_stars_repo_name": f"people/project{i % 7}",
+            "max_stars_repo_licenses": ["MIT"],
+            "lang": "Python",
+        }
+        for i in range(count)
+    ]
+
+
+def as_lines(records: list[dict]) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def write_parquet(path: Path, records: list[dict], group: int = 50) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(records), path, row_group_size=group)
+
+
+def run(output: Path, sources: dict, **changes) -> dict:
+    arguments = {"heldout_fraction": 0.1, "vocab_size": VOCABULARY, "workers": 1, **changes}
+    return prepare(output_dir=str(output), sources=sources, **arguments)
+
+
+def records(corpus: Path, source: str = "code", split: str | None = None) -> list[dict]:
+    shards = [
+        shard
+        for side in ((split,) if split else ("train", "heldout"))
+        for shard in sorted((corpus / source).glob(f"{side}-*.array_record"))
+    ]
+    return [record for shard in shards for record in read_shard(shard)]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def dropped(manifest: dict, source: str = "code") -> dict[str, int]:
+    of = manifest["dropped"].get(source, {})
+    return {reason: row["documents"] for reason, row in of.items()}
+
+
+@pytest.fixture(autouse=True)
+def _few_bands():
+    """Each band of the signatures is a task, which takes longer than all of a test's documents."""
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus) -> str:
+    """Training one takes most of the time of so small a corpus."""
+    return str(corpus / "tokenizer.model")
+
+
+# Sources
+
+
+def test_every_format_gives_the_same_documents(tokenizer, tmp_path):
+    of, found = made(90), []
+    lines = as_lines(of)
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines[:5000]) + gzip.compress(lines[5000:]))
+    frames = [zstandard.ZstdCompressor().compress(part) for part in (lines[:7000], lines[7000:])]
+    (tmp_path / "a.jsonl.zst").write_bytes(b"".join(frames))
+    write_parquet(tmp_path / "a.parquet", of)
+    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"):
+        output = tmp_path / f"out-{name}"
+        manifest = run(output, {"code": [str(tmp_path / name)]}, tokenizer_path=tokenizer)
+        assert manifest == read_manifest(output) and not manifest["dropped"]
+        found.append(sorted(json.dumps(record) for record in records(output)))
+    assert found[0] == found[1] == found[2] == found[3]
+    texts = {record["path"]: record["text"] for record in records(output)}
+    assert texts == {
+        f"{r['max_stars_repo_name']}/{r['max_stars_repo_path']}": r["content"] for r in of
+    }
+    assert {(r["language"], r["license"]) for r in records(output)} == {("python", "MIT")}
+    assert records(output, "python") == records(output)
+
+
+def test_a_directory_gives_its_files(tokenizer, tmp_path):
+    tree = make_tree(tmp_path / "checkout", modules=40)
+    (tree / "torch").mkdir()  # a package that no installation's corpus may hold
+    (tree / "torch" / "inside.py").write_text(python_module(900))
+    (tree / ".git").mkdir()
+    (tree / ".git" / "hidden.py").write_text(python_module(901))
+    gin.bind_parameter("corpus.TaskSettings.directory_files", 16)
+    output = tmp_path / "out"
+    sources = {"code": [str(tree)], "nl_code": [str(tree)], "nl": [str(tree)]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    files = [path for path in tree.rglob("*") if path.is_file() and ".git" not in path.parts]
+    kept = [r for source in ("code", "nl_code", "nl") for r in records(output, source)]
+    lost = sum(sum(dropped(manifest, source).values()) for source in sources)
+    assert len(kept) + lost == len(files) == manifest["collected"]["files"]
+    texts = {path.read_text() for path in files}
+    assert {record["text"] for record in kept} <= texts
+    assert "checkout/torch/inside.py" in {record["path"] for record in kept}
+    assert {r["language"] for r in kept} == {"python", "c", "markdown", "text"}
+
+
+def test_tfds_gives_its_examples(tokenizer, tmp_path):
+    import tensorflow_datasets as tfds
+
+    of = made(30)
+    folder = tmp_path / "tfds" / "codes" / "1.0.0"
+    folder.mkdir(parents=True)
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name="codes",
+            version=tfds.core.Version("1.0.0"),
+            data_dir=str(folder),
+            module_name="codes",
+        ),
+        features=tfds.features.FeaturesDict(
+            dict.fromkeys(("content", "path"), tfds.features.Text())
+        ),
+    )
+    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=12)
+    writer.initialize_splits(["train"])
+    examples = [{"content": r["content"], "path": r["max_stars_repo_path"]} for r in of]
+    writer.add_examples({"train": examples})
+    writer.close_all()
+    gin.bind_parameter("corpus.RecordSettings.tfds_data_dir", str(tmp_path / "tfds"))
+    run(tmp_path / "out", {"code": ["tfds:codes:train"]}, tokenizer_path=tokenizer)
+    assert {record["text"] for record in records(tmp_path / "out")} == {r["content"] for r in of}
+    with pytest.raises(UserError, match=r"tfds:codes:test: it has the splits \['train'\]"):
+        run(tmp_path / "x", {"code": ["tfds:codes:test"]}, tokenizer_path=tokenizer)
+    with pytest.raises(UserError, match="name the split too"):
+        run(tmp_path / "y", {"code": ["tfds:codes"]}, tokenizer_path=tokenizer)
+
+
+def test_other_file_systems_by_their_protocol(tokenizer, tmp_path):
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    for i in range(3):
+        system.pipe(f"/bucket/deep/part{i}.jsonl.gz", gzip.compress(as_lines(made(10, 10 * i))))
+    run(tmp_path / "out", {"code": ["memory://bucket/**/*.jsonl.gz"]}, tokenizer_path=tokenizer)
+    assert len(records(tmp_path / "out")) == 30
+
+
+def test_fields_and_licences_by_gin(tokenizer, tmp_path):
+    of = [
+        {"body": python_module(i), "file": f"m{i}.py", "terms": terms}
+        for i, terms in enumerate(
+            ["mit", ["MIT", "Apache-2.0"], "GPL-3.0", None, ["MIT", "GPL-3.0"]]
+        )
+    ]
+    (tmp_path / "a.jsonl").write_bytes(as_lines(of))
+    for name, value in (
+        ("text_fields", ("body",)),
+        ("path_fields", ("file",)),
+        ("license_fields", ("terms",)),
+        ("licenses", ("MIT", "apache-2.0")),
+    ):
+        gin.bind_parameter(f"corpus.RecordSettings.{name}", value)
+    manifest = run(tmp_path / "a", {"code": [str(tmp_path / "*.jsonl")]}, tokenizer_path=tokenizer)
+    kept = {record["path"]: record["license"] for record in records(tmp_path / "a")}
+    assert kept == {"m0.py": "mit", "m1.py": "Apache-2.0 AND MIT"}
+    assert dropped(manifest) == {"licence not allowed": 3}
+    gin.bind_parameter("corpus.RecordSettings.licenses", ("MIT", "Apache-2.0", "unknown"))
+    run(tmp_path / "b", {"code": [str(tmp_path / "*.jsonl")]}, tokenizer_path=tokenizer)
+    assert {record["path"] for record in records(tmp_path / "b")} == {"m0.py", "m1.py", "m3.py"}
+
+
+def test_language_by_extension_content_and_statement(tokenizer, tmp_path):
+    given = {
+        "a.py": "Python",
+        "b.h": "C",
+        "script": None,
+        "c.cs": "C#",
+        "d": "Jupyter Notebook",
+        "e": None,
+    }
+    texts = {name: header(i) for i, name in enumerate(given)}
+    texts["b.h"] += "namespace inner {}\n"
+    texts["script"] = "#!/usr/bin/env python3\n" + python_module(5)
+    lines = [{"text": texts[n], "path": n, "lang": lang} for n, lang in given.items()]
+    (tmp_path / "a.jsonl").write_bytes(as_lines(lines))
+    run(tmp_path / "out", {"code": [str(tmp_path / "a.jsonl")]}, tokenizer_path=tokenizer)
+    assert {record["path"]: record["language"] for record in records(tmp_path / "out")} == {
+        "a.py": "python",
+        "b.h": "cpp",
+        "script": "python",
+        "c.cs": "csharp",
+        "d": "jupyter-notebook",
+        "e": "unknown",
+    }
+
+
+# What is left out
+
+
+def test_malformed_records_are_set_aside_and_counted(tokenizer, tmp_path):
+    good = made(12)
+    text = json.dumps(python_module(700))
+    bad = [
+        (b'{"content": ', "malformed: not JSON"),
+        (b'["content"]', "malformed: not an object"),
+        (b'{"path": "x.py"}', "malformed: no text"),
+        (b'{"content": 5}', "malformed: no text"),
+        (b'{"content": "a\\u0000b"}', "malformed: NUL character"),
+        (b"\0\0\0", "malformed: not JSON"),
+        (b'{"content": "\\ud800 alone"}', "malformed: lone surrogate"),
+        (b'{"content": "\xff\xfe"}', "malformed: not UTF-8"),
+        (b"[" * 100_000, "malformed: not JSON"),
+        (b'{"content": "' + b"x" * 300_000 + b'"}', "malformed: line too long"),
+        (b'{"content": "short"}', "too short"),
+    ]
+    strange = b'{"content": ' + text.encode() + b', "path": "\\ud800.py", "lang": 7}'
+    lines = [line for line, _ in bad]
+    (tmp_path / "a.jsonl").write_bytes(as_lines(good) + b"\n".join([*lines, b"", strange]))
+    gin.bind_parameter("corpus.RecordSettings.max_record_bytes", 200_000)
+    output = tmp_path / "out"
+    manifest = run(output, {"code": [str(tmp_path / "a.jsonl")]}, tokenizer_path=tokenizer)
+    expected: dict[str, int] = {}
+    for _, reason in bad:
+        expected[reason] = expected.get(reason, 0) + 1
+    assert dropped(manifest) == expected
+    examples = manifest["dropped"]["code"]["malformed: not an object"]["examples"]
+    assert examples == [f"{tmp_path}/a.jsonl:14"]
+    assert len(records(output)) == len(good) + 1
+    assert "\\ud800.py" in {record["path"] for record in records(output)}
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_truncated_and_damaged_files(tokenizer, tmp_path, suffix):
+    lines = as_lines(made(60))
+    whole = gzip.compress(lines) if suffix == ".gz" else zstandard.compress(lines)
+    (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[: len(whole) * 9 // 10])
+    (tmp_path / f"b.jsonl{suffix}").write_bytes(b"certainly not compressed")
+    (tmp_path / f"c.jsonl{suffix}").write_bytes(b"")
+    (tmp_path / f"d.jsonl{suffix}").write_bytes(gzip.compress(as_lines(made(5, 200))))
+    if suffix == ".zst":
+        (tmp_path / "d.jsonl.zst").write_bytes(zstandard.compress(as_lines(made(5, 200))))
+    output = tmp_path / "out"
+    sources = {"code": [str(tmp_path / f"*.jsonl{suffix}")]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    assert dropped(manifest) == {
+        "unreadable: truncated file": 1,
+        "unreadable: damaged compression": 1,
+    }
+    found = {record["text"] for record in records(output)}
+    assert {r["content"] for r in made(5, 200)} <= found
+    assert found <= {r["content"] for r in [*made(60), *made(5, 200)]}
+    if suffix == ".gz":
+        assert len(found) > 35, "what can be read of a truncated file is kept"
+
+
+def test_damaged_parquet(tokenizer, tmp_path):
+    of = made(120)
+    write_parquet(tmp_path / "a.parquet", of)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    import pyarrow.parquet as pq
+
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(1)
+    start = group.column(0).dictionary_page_offset or group.column(0).data_page_offset
+    data[start : start + 400] = b"\xff" * 400
+    (tmp_path / "a.parquet").write_bytes(data)
+    (tmp_path / "b.parquet").write_bytes(bytes(data[: len(data) // 2]))
+    (tmp_path / "c.parquet").write_bytes(b"")
+    strings = pa.array([b"\xff\xfe", python_module(800).encode(), None], pa.binary())
+    bad = pa.Table.from_arrays([pa.Array.from_buffers(pa.string(), 3, strings.buffers())], ["text"])
+    pq.write_table(bad, tmp_path / "d.parquet")
+    output = tmp_path / "out"
+    manifest = run(output, {"code": [str(tmp_path / "*.parquet")]}, tokenizer_path=tokenizer)
+    assert dropped(manifest) == {
+        "unreadable: damaged rows": 50,
+        "unreadable: not a Parquet file": 2,
+        "malformed: not UTF-8": 1,
+        "malformed: no text": 1,
+    }
+    assert len(records(output)) == 70 + 1
+
+
+def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with open(folder / "long.jsonl", "wb") as stream:
+        stream.write(b'{"content": "' + b"y" * 20_000_000)
+    for i in range(2000):
+        (folder / f"{i:04d}.jsonl").write_bytes(
+            as_lines(made(1, 10_000 + i)) if i % 20 == 0 else b""
+        )
+    output = tmp_path / "out"
+    manifest = run(output, {"code": [str(folder / "*.jsonl")]}, tokenizer_path=tokenizer)
+    assert manifest["collected"]["files"] == 2001
+    assert dropped(manifest) == {"malformed: line too long": 1}
+    assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 20_000_013
+    assert len(records(output)) == 100
+
+
+def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.97)
+    distinct = made(80)
+    original = python_module(7000, functions=12)
+    near = [
+        "# Copyright 2020 by Nobody.\n" + original,
+        original.replace("total", "subtotal", 2),
+        original.replace("after", "following", 1),
+    ]
+    copies = [{"content": text, "path": f"copy{i}.py"} for i, text in enumerate([original, *near])]
+    exact = [{**record, "path": "elsewhere.py"} for record in distinct[:9]]
+    for i, part in enumerate((distinct, copies[:2], exact, copies[2:])):
+        (tmp_path / f"{i}.jsonl").write_bytes(as_lines(part))
+    output = tmp_path / "out"
+    manifest = run(output, {"code": [str(tmp_path / "*.jsonl")]}, tokenizer_path=tokenizer)
+    assert dropped(manifest) == {"exact duplicate": 9, "near duplicate": 3}
+    texts = [record["text"] for record in records(output)]
+    assert len(texts) == 81 and set(texts) >= {record["content"] for record in distinct}
+    gin.bind_parameter("corpus.DeduplicateSettings.threshold", 1.0)
+    other = run(tmp_path / "b", {"code": [str(tmp_path / "*.jsonl")]}, tokenizer_path=tokenizer)
+    assert dropped(other) == {"exact duplicate": 9}
+
+
+# The corpus
+
+
+def test_the_corpus_is_an_ordinary_one(tmp_path):
+    from codellama_jax.data import RowStream
+    from codellama_jax.text.vocabulary import Vocabulary
+
+    write_parquet(tmp_path / "a.parquet", made(150))
+    prose = [{"text": prose_text(i), "path": f"q{i}.md"} for i in range(60)]
+    (tmp_path / "qa.jsonl").write_bytes(as_lines(prose[:30]))
+    (tmp_path / "nl.jsonl").write_bytes(as_lines(prose[30:]))
+    gin.bind_parameter("corpus.ShardSettings.shard_bytes", 30_000)
+    output = tmp_path / "out"
+    sources = {
+        "code": [str(tmp_path / "a.parquet")],
+        "nl_code": [str(tmp_path / "qa.jsonl")],
+        "nl": [str(tmp_path / "nl.jsonl")],
+    }
+    manifest = run(output, sources)
+    assert set(manifest["sources"]) == set(SOURCES)
+    assert manifest["tokenizer"]["size"] == VOCABULARY
+    assert not (tmp_path / "out.partial").exists()
+    vocabulary = Vocabulary.load(output / "tokenizer.model")
+    for source in SOURCES:
+        for split in ("train", "heldout"):
+            entry, of = manifest["sources"][source][split], records(output, source, split)
+            lengths = np.load(output / source / f"{split}.lengths.npy")
+            assert lengths.dtype == np.int32
+            assert lengths.tolist() == [len(vocabulary.encode(r["text"])) for r in of]
+            assert entry["documents"] == len(of) == sum(s["records"] for s in entry["shards"])
+            assert entry["tokens"] == lengths.sum()
+            assert entry["bytes"] == sum(len(r["text"].encode()) for r in of)
+            for counts in (entry["languages"], entry["licenses"]):
+                assert sum(c["documents"] for c in counts.values()) == len(of)
+    assert len(manifest["sources"]["code"]["train"]["shards"]) > 3
+    for source in ("code", "nl_code", "nl"):
+        sides = [{r["text"] for r in records(output, source, s)} for s in ("train", "heldout")]
+        assert not sides[0] & sides[1] and all(sides)
+    stream = RowStream("code_llama", 128, 0, corpus=str(output))
+    assert all(stream.row(n)["inputs"].any() for n in range(100))
+    assert not stream.set_aside()
+    assert (
+        prepare(
+            output_dir=str(output), sources=sources, heldout_fraction=0.1, vocab_size=VOCABULARY
+        )
+        == manifest
+    ), "a finished corpus is left alone"
+
+
+def program(tmp_path: Path, output: Path, folder: Path) -> subprocess.Popen:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "from codellama_jax.corpus import prepare\n"
+        "import gin\n"
+        "if __name__ == '__main__':\n"
+        "    gin.bind_parameter('corpus.TaskSettings.task_bytes', 1000)\n"
+        "    gin.bind_parameter('corpus.TaskSettings.band_recall', 0.2)\n"
+        f"    prepare(output_dir={str(output)!r}, sources={{'code': ['{folder}/*.jsonl']}},"
+        f" heldout_fraction=0.1, vocab_size={VOCABULARY}, workers=2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    return subprocess.Popen([sys.executable, str(script)], env=environment)
+
+
+def test_killed_half_way_it_continues_to_the_same_bytes(tmp_path):
+    folder, whole, output = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
+    folder.mkdir()
+    for i in range(6):
+        (folder / f"{i}.jsonl").write_bytes(as_lines(made(30, 30 * i)) + b"{\n")
+    sources = {"code": [f"{folder}/*.jsonl"]}
+    gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
+    run(whole, sources)
+    process = program(tmp_path, output, folder)
+    partial = tmp_path / "killed.partial"
+    while not (partial / "shards").exists():  # the first of them is being written
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    (partial / "shards" / "code-train-00000-00000.array_record.1.tmp").write_bytes(b"half a shard")
+    kept = (partial / "logs/read/completions/00001").stat().st_mtime_ns
+    with pytest.raises(UserError, match="vocab_size is 420 there and 500 here.*to continue"):
+        run(output, sources, vocab_size=500)
+    assert (partial / "logs/read/completions/00001").stat().st_mtime_ns == kept
+    run(output, sources)
+    assert not partial.exists()
+    assert contents(output) == contents(whole)
+
+
+def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
+    """Slurm's commands, which run here what they are given at once."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    (commands / "sbatch").write_text(
+        "#!/bin/bash\nfor script; do :; done\n"
+        "grep -q merge_stats $script && echo Submitted batch job 8 && exit\n"
+        'last=$(sed -n "s/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p" "$script")\n'
+        "for i in $(seq 0 ${last:-0}); do\n"
+        "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 SLURM_NODELIST=here bash $script >&2 || exit 1\n"
+        "done\necho Submitted batch job 7\n"
+    )
+    # Its own options: -l, and -n with a number.
+    (commands / "srun").write_text('#!/bin/bash\nexec "${@:4}"\n')
+    (commands / "scontrol").write_text("#!/bin/bash\necho here\n")
+    for name in ("sbatch", "srun", "scontrol"):
+        (commands / name).chmod(0o755)
+    binaries = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{commands}:{binaries}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    (tmp_path / "a.jsonl").write_bytes(as_lines(made(20)))
+    sources = {"code": [str(tmp_path / "a.jsonl")]}
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.0)  # one band, one job
+    run(tmp_path / "here", sources, tokenizer_path=tokenizer)
+    gin.bind_parameter("corpus.ExecutorSettings.kind", "slurm")
+    gin.bind_parameter("corpus.ExecutorSettings.poll_seconds", 0.1)
+    with pytest.raises(UserError, match="does not fit slurm.*time"):
+        run(tmp_path / "there", sources, tokenizer_path=tokenizer)
+    options = {"time": "1:00:00", "partition": "cpu"}
+    gin.bind_parameter("corpus.ExecutorSettings.options", options)
+    run(tmp_path / "there", sources, tokenizer_path=tokenizer)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({"code": ["/nowhere/*.jsonl"]}, "no file matches /nowhere"),
+        ({"music": ["/tmp"]}, "names 'music'"),
+        ({"code": "/tmp/*.jsonl"}, "give a list"),
+        ({"code": ["HERE/*.csv"]}, r"only files that end in .jsonl"),
+        ({"code": ["HERE/empty"]}, "nothing under .*/empty is code"),
+        ({"code": ["nonsense://bucket/*.jsonl"]}, "cannot list nonsense://"),
+        ({"code": ["HERE/bad.jsonl"]}, r"no document.*was kept: 2 malformed: no text \(.*:1\)"),
+    ],
+)
+def test_user_errors(tmp_path, sources, message):
+    (tmp_path / "a.csv").write_text("a,b\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.jsonl").write_text('{"code": "x"}\n{"code": "y"}\n')
+    sources = json.loads(json.dumps(sources).replace("HERE", str(tmp_path)))
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "out", sources)
+    with pytest.raises(UserError, match="roots and prepare.sources are both given"):
+        run(tmp_path / "out", sources, roots=["/tmp"])
+    assert not (tmp_path / "out").exists()
