@@ -18,11 +18,11 @@ from codellama_jax.errors import UserError
 # The corpus must not depend on whether development tools are installed beside the package: these
 # are the packages that only they bring, and this package itself.
 _DEVELOPMENT = (
-    "codellama_jax* __editable__* accelerate* torch* functorch* transformers* tokenizers* safetensors* "
+    "codellama_jax* __editable__* torch* functorch* transformers* tokenizers* safetensors* "
     "huggingface_hub* hf_xet* sympy* isympy* mpmath* networkx* hypothesis* _hypothesis* pytest* "
     "_pytest* py.py pluggy* iniconfig* ruff* sortedcontainers* typer* shellingham* httpx* "
     "httpcore* h11* anyio* truststore* filelock* fsspec* annotated_doc* annotated_types* "
-    "datatrove* loguru* dill* multiprocess* _multiprocess* zstandard* "
+    "accelerate* datatrove* loguru* dill* multiprocess* _multiprocess* zstandard* "
     "pydantic* typing_inspection* click* jinja2* markupsafe* MarkupSafe* regex* einops* zipp*"
 )
 _DATA_DIRECTORIES = (

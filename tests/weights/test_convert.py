@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ import transformers
 from model.reference import logits, random_params, tiny
 
 from codellama_jax.errors import UserError
-from codellama_jax.evaluation.programs import Problem, score, truncate
+from codellama_jax.evaluation.programs import Problem, score
 from codellama_jax.generation import Engine, Sampling, complete, load_model
 from codellama_jax.model import replace
 from codellama_jax.parallel import make_mesh
@@ -187,7 +188,8 @@ def test_the_real_135m_model_writes_a_function(smollm2):
         folder, gguf_file=file, dtype=torch.float32
     ).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-    prompt = 'def is_even(n: int) -> bool:\n    """Return True if n is even."""\n'
+    asked = "Write a Python function is_even(n) that returns True if n is even."
+    prompt = f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n"  # its own format
     ids = tokenizer(prompt)["input_ids"]
     with torch.no_grad():
         wanted = theirs(torch.tensor([ids])).logits[0].numpy()
@@ -198,7 +200,8 @@ def test_the_real_135m_model_writes_a_function(smollm2):
     sampling = Sampling(temperature=0, max_new_tokens=64)
     (new,) = Engine(config, params).generate([ids], [config.vocab_size], sampling)
     assert new == expected
-    body = truncate(tokenizer.decode(new))
+    answer = tokenizer.decode(new)
+    function = re.search(r"```python\n(.*?)```", answer, re.DOTALL)[1]
     test = "def check(candidate):\n    assert candidate(4) and not candidate(7)\n"
-    problem = Problem("is_even", prompt, "", test, "is_even")
-    assert score([problem], [[body]])["pass@1"] == 1.0, body
+    problem = Problem("is_even", "", "", test, "is_even")
+    assert score([problem], [[function]])["pass@1"] == 1.0, answer
