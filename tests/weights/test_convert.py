@@ -194,7 +194,12 @@ def test_the_real_135m_model_writes_a_function(smollm2):
     with torch.no_grad():
         wanted = theirs(torch.tensor([ids])).logits[0].numpy()
         expected = theirs.generate(
-            torch.tensor([ids]), do_sample=False, max_new_tokens=64, eos_token_id=None
+            torch.tensor([ids]),
+            # or it would take the ids of <|im_end|> for padding
+            attention_mask=torch.ones((1, len(ids)), dtype=torch.int64),
+            do_sample=False,
+            max_new_tokens=64,
+            eos_token_id=None,
         )[0, len(ids) :].tolist()
     np.testing.assert_allclose(logits(config, params, [ids])[0], wanted, rtol=0, atol=1e-3)
     sampling = Sampling(temperature=0, max_new_tokens=64)
