@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -86,12 +87,9 @@ def rows_of_workers(
                     raise told
                 task, set_aside = told
                 block = np.empty((len(FEATURES), row_length), np.int32)
-                reader.recv_bytes_into(block)
+                reader.recv_bytes_into(block.reshape(-1))
             except EOFError:
-                raise UserError(
-                    "a process that makes rows was killed, most often for want of memory: set"
-                    f" HostLoader.workers below {workers} or RowStream.cache_bytes lower"
-                ) from None
+                raise _ended(processes[place % workers], workers) from None
             count_set_aside(set_aside)
             yield {**features(block), "task": np.int32(task)}
     finally:
@@ -100,6 +98,17 @@ def rows_of_workers(
         for process in processes:
             process.terminate()  # it may not have come to its first row
             process.join()
+
+
+def _ended(process: BaseProcess, workers: int) -> Exception:
+    """What to say of a process that wrote no row and told no error."""
+    process.join()
+    if process.exitcode >= 0:
+        return RuntimeError(f"{process.name} ended with code {process.exitcode}")
+    return UserError(
+        "a process that makes rows was killed, most often for want of memory: set"
+        f" HostLoader.workers below {workers} or RowStream.cache_bytes lower"
+    )
 
 
 def _write_rows(

@@ -135,5 +135,8 @@ class Vocabulary:
         return [i for i in map(int, ids) if i < self._pieces and i not in self.control_ids]
 
 
-# By content, not by path: a corpus that is prepared anew has another tokenizer in the same place.
-_of_bytes = functools.lru_cache(maxsize=8)(Vocabulary)
+@functools.lru_cache(maxsize=8)
+def _of_bytes(model: bytes) -> Vocabulary:
+    # By content, not by path: a corpus that is prepared anew has another tokenizer in the same
+    # place.
+    return Vocabulary(model)
