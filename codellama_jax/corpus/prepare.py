@@ -33,6 +33,7 @@ from codellama_jax.corpus.sample import SampleSettings
 from codellama_jax.corpus.shards import ShardSettings, writing
 from codellama_jax.corpus.split import TRAIN, SplitSettings, split
 from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
+from codellama_jax.corpus.tokens import store_tokens
 from codellama_jax.corpus.workers import Workers
 from codellama_jax.corpus.write import write_sources
 from codellama_jax.errors import UserError
@@ -69,6 +70,7 @@ def prepare(
     vocab_size: int = 4096,
     tokenizer_path: str | None = None,
     workers: int | None = None,
+    store_token_ids: bool = False,
 ) -> dict[str, Any]:
     """Makes a corpus and returns its manifest; returns at once when it is already there.
 
@@ -91,6 +93,9 @@ def prepare(
       tokenizer_path: a SentencePiece model or a Hugging Face tokenizer.json to use instead of
         training one.
       workers: processes; None for the number of cores.
+      store_token_ids: also keep the ids of every text beside the shards, 2 bytes each (4 when there
+        are more than 65,536), so that rows that are not infilled need no tokenizing. They are no
+        part of what the corpus is: rows are the same, and a finished corpus gets them too.
 
     Raises:
       UserError: unreadable root or evaluation set, bad parameter, nothing found, full disk, or an
@@ -125,15 +130,22 @@ def prepare(
     output = Path(output_dir)
     existing = _existing(output, parameters)
     if existing is not None:
+        if store_token_ids:
+            store_tokens(output, existing, workers)
         print(f"{output_dir} is done", flush=True)
         return existing
     model = None if tokenizer_path is None else _read_tokenizer(tokenizer_path)
     if sources is not None:
-        return prepare_files(sources, output, parameters, model, settings, workers)
+        manifest = prepare_files(sources, output, parameters, model, settings, workers)
+        if store_token_ids:
+            store_tokens(output, manifest, workers)
+        return manifest
     labelled = label_roots(roots)
     partial = _fresh_partial(output)
     try:
         manifest = _make(partial, labelled, model, sets, parameters, settings, workers)
+        if store_token_ids:
+            store_tokens(partial, manifest, workers)
         with writing(output):
             partial.rename(output)
     except BaseException:

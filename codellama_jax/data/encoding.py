@@ -5,6 +5,7 @@ ids takes n positions of a row: position i reads id i and predicts id i + 1.
 """
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -32,9 +33,28 @@ class DocumentKey(NamedTuple):
     document: int
 
     def generator(self) -> np.random.Generator:
-        """A counter-based generator of this visit's own."""
+        """A counter-based generator as of this visit; good until the thread asks for another.
+
+        Its numbers are those of `Generator(Philox(key=digest))`. To make one takes as long as to
+        encode a short document, because numpy first asks the system for entropy; to set one's
+        state takes an eighth of that.
+        """
         digest = hashlib.blake2b("/".join(map(str, self)).encode(), digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+        state = _philox.state
+        state["state"]["key"][:] = np.frombuffer(digest, "<u8")
+        _philox.generator.bit_generator.state = state
+        return _philox.generator
+
+
+class _Philox(threading.local):
+    """A generator for each thread, and the state in which a new one begins."""
+
+    def __init__(self):
+        self.generator = np.random.Generator(np.random.Philox(key=0))
+        self.state = self.generator.bit_generator.state
+
+
+_philox = _Philox()
 
 
 class Sequence(NamedTuple):
@@ -45,9 +65,16 @@ class Sequence(NamedTuple):
 
 
 class Encoder(Protocol):
-    """One way to make sequences of records."""
+    """One way to make sequences of records.
+
+    Attributes:
+      plain: `encode` gives bos, the tokens of the record's text, eos.
+      draws: `encode_whole` makes random choices.
+    """
 
     vocabulary: Vocabulary
+    plain: bool
+    draws: bool
 
     def plan(self, tokens: int, row_length: int) -> int:
         """Positions set aside in a row for a document of so many plain tokens."""
@@ -61,6 +88,8 @@ class Encoder(Protocol):
 
 class LeftToRight:
     """bos text eos."""
+
+    plain, draws = True, False
 
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
@@ -92,6 +121,8 @@ class Infill(LeftToRight):
         more when a text is encoded in three parts. A document that needs more than its row has
         left stays left-to-right.
     """
+
+    draws = True
 
     def __init__(
         self,
@@ -129,6 +160,8 @@ class Dialogue:
     A dialogue longer than a row loses its oldest question-and-answer pairs; one whose last pair
     alone is too long has no sequence.
     """
+
+    plain, draws = False, False
 
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary

@@ -1,5 +1,6 @@
 """Batches on their devices: each host computes just the rows its devices hold."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from codellama_jax.data.stream import RowStream
+from codellama_jax.data.workers import RowNumbers, rows_of_workers
 from codellama_jax.errors import UserError
 from codellama_jax.parallel import named_sharding, partition_spec
 
@@ -20,7 +22,7 @@ Batch = dict[str, jax.Array]
 
 @gin.configurable
 class HostLoader:
-    """Batches of consecutive steps, made ahead by a thread.
+    """Batches of consecutive steps, made ahead by a thread or by processes.
 
     Batch s holds rows s * batch_size … (s + 1) * batch_size - 1 of the stream, whichever hosts
     and devices there are.
@@ -30,16 +32,28 @@ class HostLoader:
       batch_size: B, rows of the global batch.
       mesh: the batch is laid out over its data and fsdp axes, the sequence over context.
       prefetch: batches made ahead.
+      workers: processes that make the rows; with 0 the thread makes them, which is enough where a
+        step takes much longer than its rows. Batches are the same for any number.
 
     Raises:
-      UserError: rows or positions that do not divide over the mesh.
+      UserError: fewer than 0 workers, rows or positions that do not divide over the mesh.
 
     Attributes:
       waited: seconds the training loop has waited for data.
     """
 
-    def __init__(self, stream: RowStream, batch_size: int, mesh: Mesh, prefetch: int = 4):
+    def __init__(
+        self,
+        stream: RowStream,
+        batch_size: int,
+        mesh: Mesh,
+        prefetch: int = 4,
+        workers: int = 0,
+    ):
+        if workers < 0:
+            raise UserError(f"HostLoader.workers = {workers}: set it to 0 or more")
         self.stream, self.batch_size, self.prefetch = stream, batch_size, prefetch
+        self.workers = workers
         shards = mesh.shape["data"] * mesh.shape["fsdp"]
         if batch_size % shards:
             raise UserError(
@@ -69,9 +83,11 @@ class HostLoader:
 
         def produce() -> None:
             try:
-                for step in range(first, last):
-                    if not offer(self._host_rows(step)):
-                        return
+                # Closed at once when the loop is left: processes end with it.
+                with contextlib.closing(self._host_rows(first, last)) as rows_of_steps:
+                    for rows in rows_of_steps:
+                        if not offer(rows):
+                            return
             except BaseException as error:  # handed to the consumer, which raises it
                 offer(error)
 
@@ -89,8 +105,17 @@ class HostLoader:
             stopped.set()
             thread.join()
 
-    def _host_rows(self, step: int) -> dict[int, dict[str, np.ndarray]]:
-        return {n: self.stream.row(step * self.batch_size + n) for n in self._held}
+    def _host_rows(self, first: int, last: int) -> Iterator[dict[int, dict[str, np.ndarray]]]:
+        """For each step the rows this host's devices hold, by their place in the batch."""
+        numbers = RowNumbers(first, last, self.batch_size, tuple(self._held))
+        stream = self.stream
+        if self.workers:
+            made = rows_of_workers(stream.rows, numbers, self.workers, stream.count_set_aside)
+        else:
+            made = (stream.row(number) for number in numbers)
+        with contextlib.closing(made):
+            for _ in range(first, last):
+                yield {n: next(made) for n in self._held}
 
     def _place(self, rows: dict[int, dict[str, np.ndarray]]) -> Batch:
         batch = {}

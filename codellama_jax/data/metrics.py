@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import seqio
 
+from codellama_jax.data.quiet import seqio
 from codellama_jax.text import Vocabulary
 
 

@@ -1,9 +1,12 @@
-"""Imports TensorFlow, for seqio, without its notes about drivers that are not there."""
+"""seqio, and the TensorFlow behind it, without the latter's notes about drivers that are not there.
+
+Modules take both from here, so that whichever is imported first is quiet.
+"""
 
 import os
 
 
-def import_tensorflow() -> None:
+def _import_tensorflow() -> None:
     """Imports it with the process's standard error turned away; a failure still raises."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -15,3 +18,11 @@ def import_tensorflow() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+_import_tensorflow()
+
+import seqio  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+__all__ = ["seqio", "tf"]

@@ -12,12 +12,11 @@ from typing import Any
 
 import gin
 import numpy as np
-import seqio
-import tensorflow as tf
 
 from codellama_jax.corpus import read_manifest
 from codellama_jax.data.encoding import Dialogue, DocumentKey, Encoder, Infill, LeftToRight
 from codellama_jax.data.metrics import CountScored, heldout_loss
+from codellama_jax.data.quiet import seqio, tf
 from codellama_jax.data.records import Records
 from codellama_jax.errors import UserError
 from codellama_jax.text import Vocabulary

@@ -10,11 +10,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from codellama_jax.errors import UserError
+from codellama_jax.text.chunks import ChunkEncoder, chunks_are_independent
 
 SENTINELS = ("▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
 GROWTH = 16  # pieces Code Llama adds to a tokenizer that has no sentinels
@@ -52,8 +54,10 @@ class Vocabulary:
         self.sha256 = hashlib.sha256(model).hexdigest()
         self._pieces = len(proto.pieces)
         self._spaced = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+        independent = chunks_are_independent(proto) and proto.normalizer_spec.add_dummy_prefix
         proto.normalizer_spec.add_dummy_prefix = False
         self._infix = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+        self._chunks = ChunkEncoder(self._infix) if independent else None
         self.bos_id, self.eos_id = self._spaced.bos_id(), self._spaced.eos_id()
         self.unk_id = self._spaced.unk_id()
         self.control_ids = frozenset(
@@ -87,17 +91,22 @@ class Vocabulary:
         """What a file of this kind is called, as Hugging Face's and Meta's folders have it."""
         return tokenizer_name(self._model)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_bytes, (self._model,)
+
     def save(self, path: str | Path) -> None:
         """Writes the model file as it was read."""
         Path(path).write_bytes(self._model)
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text` with the implicit leading space, without bos or eos."""
+        if self._chunks and text:
+            return self._chunks.encode(f" {text}")
         return self._spaced.encode(text)
 
     def encode_infix(self, text: str) -> list[int]:
         """Ids of `text` without the implicit leading space: a suffix or a middle (section 2.3)."""
-        return self._infix.encode(text)
+        return self._chunks.encode(text) if self._chunks else self._infix.encode(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
         """`encode` of many texts, on `threads` threads without the interpreter lock."""

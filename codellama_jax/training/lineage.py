@@ -34,21 +34,44 @@ def check_settings(record: dict[str, Any], phase: Phase, config: LlamaConfig, pl
     )
 
 
-def check_fingerprint(saved: dict[str, Any], now: dict[str, Any], place: Path) -> None:
-    """Raises UserError naming what changed in the data since the checkpoint in `place`."""
-    _refuse_change(saved, now, f"{place}: the data is not what the checkpoint was trained on")
+def check_fingerprint(
+    saved: dict[str, Any], now: dict[str, Any], place: Path, accept: bool = False
+) -> dict[str, Any]:
+    """What changed in the data since the checkpoint in `place`: {name: {"was": …, "is": …}}.
+
+    Raises:
+      UserError: something changed and is not to be accepted.
+    """
+    changed = _changed(saved, now)
+    if changed and not accept:
+        raise UserError(
+            f"{place}: the data is not what the checkpoint was trained on: {told(changed)}; put it"
+            " back, choose another run directory, or continue with it by"
+            " train.accept_changed_data = True"
+        )
+    return changed
+
+
+def told(changed: dict[str, Any]) -> str:
+    """One line about changes, the long values cut short."""
+    first = next(iter(changed))
+    was, now = (_short(changed[first][when]) for when in ("was", "is"))
+    return f"{', '.join(changed)} changed ({first} was {was}, is {now})"
 
 
 def _refuse_change(saved: dict[str, Any], now: dict[str, Any], what: str) -> None:
+    if changed := _changed(saved, now):
+        raise UserError(f"{what}: {told(changed)}; put it back or choose another run directory")
+
+
+def _changed(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     saved = json.loads(json.dumps(saved))  # tuples as the lists that JSON makes of them
     now = json.loads(json.dumps(now))
-    changed = [key for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
-    if changed:
-        key = changed[0]
-        raise UserError(
-            f"{what}: {', '.join(changed)} changed ({key} was {_short(saved.get(key))}, is"
-            f" {_short(now.get(key))}); put it back or choose another run directory"
-        )
+    return {
+        key: {"was": saved.get(key), "is": now.get(key)}
+        for key in sorted({*saved, *now})
+        if saved.get(key) != now.get(key)
+    }
 
 
 def _short(value: Any) -> str:

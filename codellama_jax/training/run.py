@@ -17,7 +17,10 @@ from codellama_jax.training.trainer import train_phase
 
 @gin.configurable
 def train(
-    run_dir: str = gin.REQUIRED, phases: Sequence[Phase] = gin.REQUIRED, seed: int = 0
+    run_dir: str = gin.REQUIRED,
+    phases: Sequence[Phase] = gin.REQUIRED,
+    seed: int = 0,
+    accept_changed_data: bool = False,
 ) -> dict[str, str]:
     """Trains every phase of the graph, each from its parent's last checkpoint.
 
@@ -27,6 +30,8 @@ def train(
       run_dir: one folder a phase is made in it.
       phases: the graph.
       seed: of initial parameters and of the data's order.
+      accept_changed_data: continue a phase although its data is not what its checkpoint was trained
+        on, which is refused otherwise; what changed is printed and kept in the checkpoint's record.
 
     Returns:
       The folder of each phase by name.
@@ -50,7 +55,9 @@ def train(
         began = time.monotonic()
 
         with jax.set_mesh(mesh):
-            trained = train_phase(phase, phase_config, mesh, folder, parent, seed)
+            trained = train_phase(
+                phase, phase_config, mesh, folder, parent, seed, accept_changed_data
+            )
         took = f"done in {clock(time.monotonic() - began)}" if trained else "is complete"
         print(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}", flush=True)
     return {name: str(folder) for name, folder in folders.items()}

@@ -15,7 +15,7 @@ from codellama_jax.data import HostLoader, RowStream
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.training.checkpoints import PhaseCheckpoints
-from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry
+from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.progress import Progress
@@ -25,7 +25,13 @@ from codellama_jax.weights import config_of, load_params, read_record
 
 
 def train_phase(
-    phase: Phase, config: LlamaConfig, mesh: Mesh, directory: Path, parent: Path | None, seed: int
+    phase: Phase,
+    config: LlamaConfig,
+    mesh: Mesh,
+    directory: Path,
+    parent: Path | None,
+    seed: int,
+    accept_changed_data: bool = False,
 ) -> bool:
     """Trains a phase to its last step, from its last checkpoint if it has one.
 
@@ -36,6 +42,8 @@ def train_phase(
       directory: the phase's folder; checkpoints and metrics go there.
       parent: the parent phase's folder, or None to start from random parameters.
       seed: of initial parameters and of the data's order.
+      accept_changed_data: continue although the data is not what the checkpoint was trained on;
+        its record then says from which step on, and what changed.
 
     Returns:
       False when the phase was complete already.
@@ -63,8 +71,17 @@ def train_phase(
 
     # State: resumed, inherited, or fresh.
     optimizer = make_optimizer(param_axes(config))
+    changes: list[dict[str, Any]] = []  # of the data, under way
     if start:
-        check_fingerprint(record["data"]["fingerprint"], stream.fingerprint(), directory)
+        fingerprint, accepted = stream.fingerprint(), accept_changed_data
+        changed = check_fingerprint(record["data"]["fingerprint"], fingerprint, directory, accepted)
+        changes = record["data"].get("changes", [])
+        if changed:
+            changes = [*changes, {"step": start, "changed": changed}]
+            print(
+                f"{phase.name}: accepted that the data from step {start} on is other:"
+                f" {told(changed)}"
+            )
         state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
         ancestors = record["lineage"][:-1]
         print(f"{phase.name}: continues from step {start}")
@@ -100,7 +117,7 @@ def train_phase(
         pending = (step, metrics)
         last = step == phase.steps
         if last or checkpoints.due(step):
-            position = {"step": step, "fingerprint": stream.fingerprint()}
+            position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
             checkpoints.save(step, state, {**record, "data": position}, last)
     progress.write(*_readable(*pending, names, rates), loader.waited)
     progress.close()

@@ -194,3 +194,15 @@ def test_dialogue_whole_is_what_was_planned():
     found = encoder.encode_whole(record, key(), len(planned.ids) - 1)
     np.testing.assert_array_equal(found.ids, planned.ids)
     np.testing.assert_array_equal(found.in_loss, planned.in_loss)
+
+
+def test_generators_are_numpys_of_the_same_key():
+    import hashlib
+
+    for visit in (key(), key(3, 2, 1, "nl"), key()):
+        digest = hashlib.blake2b("/".join(map(str, visit)).encode(), digest_size=16).digest()
+        fresh = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+        found = visit.generator()
+        assert found.random() == fresh.random()
+        np.testing.assert_array_equal(found.integers(0, 7, 5), fresh.integers(0, 7, 5))
+        assert found.integers(0, 9) == fresh.integers(0, 9)  # leaves half a number behind

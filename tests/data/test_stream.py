@@ -1,6 +1,7 @@
 """Rows of a mixture over a real corpus."""
 
 import collections
+import shutil
 
 import gin
 import numpy as np
@@ -40,7 +41,7 @@ def test_batches_do_not_depend_on_the_hosts(prepared, stream, hosts):
     """Each host is a stream of its own that computes its rows alone, and not from the start."""
     streams = [new_stream(prepared) for _ in range(hosts)]
     share = BATCH // hosts
-    for step in (3, 0, 124):
+    for step in (1000, 0, 1_000_000, 1):
         for host in reversed(range(hosts)):
             for row in range(step * BATCH + host * share, step * BATCH + (host + 1) * share):
                 assert_equal_rows(streams[host].row(row), stream.row(row))
@@ -66,6 +67,18 @@ def test_tasks_come_at_the_papers_rates(stream):
     tasks = collections.Counter(int(stream.row(n)["task"]) for n in range(1000))
     assert [task.name for task in stream.tasks] == ["code_infill", "nl_code_infill", "nl_infill"]
     assert tasks == {0: 850, 1: 80, 2: 70}
+
+
+def test_tokens_come_at_the_papers_rates(prepared):
+    """Rows are what is mixed; tokens keep the rates because the rows of all tasks are full, which
+    takes more documents than this corpus has, or shorter rows."""
+    stream = new_stream(prepared, "code_llama_left_to_right", row_length=64)
+    tokens = collections.Counter()
+    for number in range(1000):
+        row = stream.row(number)
+        tokens[int(row["task"])] += int((row["segment_ids"] > 0).sum())
+    for task, asked in enumerate(stream.rates.values()):
+        assert abs(tokens[task] / tokens.total() - asked) < 0.005
 
 
 def test_seeds_differ(prepared, stream):
@@ -269,6 +282,7 @@ def test_fingerprint_is_json_and_equal_for_equal_rows(prepared, stream):
         ({"row_length": 128}, "row_length"),
         ({"mixture": "code_llama_python"}, "rates"),
         ({"split": "heldout"}, "files"),
+        ({"split": "heldout"}, "lengths"),
     ],
 )
 def test_fingerprint_tells_what_changed(prepared, stream, changes, key):
@@ -304,6 +318,24 @@ def test_order_of_a_mixtures_tasks_is_part_of_its_fingerprint(prepared):
         for name in ("inputs", "task")
     )
     assert same_rows == (one.fingerprint() == two.fingerprint())
+
+
+def test_state_of_a_checkpoint_is_small(stream):
+    import json
+
+    state = {"step": 10**9, "fingerprint": stream.fingerprint()}
+    assert len(json.dumps(state)) < 10_000
+    assert all(isinstance(found, str) for found in state["fingerprint"]["files"].values())
+
+
+def test_lengths_are_part_of_the_fingerprint(prepared, tmp_path):
+    """They decide which documents share a row, though no shard differs."""
+    copy = tmp_path / "corpus"
+    shutil.copytree(prepared, copy)
+    path = copy / "nl" / "train.lengths.npy"
+    np.save(path, np.load(path) + 1)
+    ours, theirs = (new_stream(c, "nl").fingerprint() for c in (prepared, str(copy)))
+    assert [key for key in ours if ours[key] != theirs[key]] == ["lengths"]
 
 
 # Mistakes

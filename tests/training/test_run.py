@@ -178,6 +178,21 @@ def test_changed_settings_do_not_continue_an_old_run(place, undisturbed):
     assert done.returncode == 2 and "steps" in done.stderr
 
 
+def test_changed_data_is_refused_until_it_is_accepted(place):
+    kill_when(place, "changed", "code", 6)
+    done = train(place, "changed", "Infill.rate = 0.5")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "encoders changed" in line and "train.accept_changed_data = True" in line
+    done = train(place, "changed", "Infill.rate = 0.5", "train.accept_changed_data = True")
+    assert done.returncode == 0, done.stderr
+    assert "code: accepted that the data from step" in done.stdout
+    record = json.loads((place / "changed/code/checkpoints/30/record/metadata").read_text())
+    (change,) = record["data"]["changes"]
+    assert change["step"] >= 1 and list(change["changed"]) == ["encoders"]
+    assert change["changed"]["encoders"]["is"]["code_infill"]["rate"] == 0.5
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(place):
     disk = place / "small"
     disk.mkdir()

@@ -1,0 +1,219 @@
+"""Tokens a second that this machine's host side makes for training, beside SentencePiece and seqio.
+
+    python benchmarks/data_throughput.py --corpus corpora/quickstart [--json PATH]
+        [--row-length 4096] [--rows 2000] [--seconds 0]
+
+One run measures, on the same documents: SentencePiece alone; the row stream with tokenising,
+infilling and packing on the fly, in a thread and in 1 and 2 processes; a plain seqio pipeline of
+the same mixture, packed by seqio itself; left-to-right rows cut from stored tokens. Then what it
+takes to go to step 1,000,000, the bytes a checkpoint keeps, and the memory of the loader while it
+runs on for so many seconds. Where the corpus has no stored tokens (prepare.store_token_ids), a copy
+gets them. The encoder remembers chunks of text: the first time is with none remembered, as at a
+run's start, the second with those of the same rows. Processes start with none.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+MIXTURE, PLAIN = "code_llama", "code_llama_left_to_right"
+
+
+class Watch:
+    """Measures from when it is made."""
+
+    def __init__(self):
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self, tokens: int) -> "Speed":
+        """Tokens a second since."""
+        cpu = time.process_time() - self.cpu
+        return Speed(tokens / (time.perf_counter() - self.wall), tokens / cpu)
+
+
+class Speed(NamedTuple):
+    """Tokens a second that passed, and a second that this process computed, in all its threads.
+
+    The second says what the program costs where others use the machine, too.
+    """
+
+    wall: float
+    cpu: float
+
+
+def by_sentencepiece(stream, tokens: int, threads: int):
+    """Encoding alone, of the documents in the mixture's rows, as many of them from each task."""
+    import sentencepiece
+
+    texts, seen, number = [], 0, 0
+    while seen < tokens:
+        task, place = stream.rows.cycle.locate(number)
+        rows = stream.tasks[task]
+        for piece in rows.rows[place % len(rows.rows)]:
+            if piece.start == 0:
+                texts.append(rows.records[piece.document]["text"])
+                seen += int(rows.records.lengths[piece.document])
+        number += 1
+    with tempfile.TemporaryDirectory() as folder:
+        stream.vocabulary.save(f"{folder}/tokenizer.model")
+        processor = sentencepiece.SentencePieceProcessor(model_file=f"{folder}/tokenizer.model")
+    watch = Watch()
+    ids = processor.encode(texts, num_threads=threads)
+    return watch.read(sum(map(len, ids)))
+
+
+def loaded(stream, mesh, workers: int, first: int, rows: int):
+    """Tokens a second of the loader, from its second batch on: processes have started by then."""
+    import numpy as np
+
+    from codellama_jax.data import HostLoader
+
+    batch = 8
+    loader = HostLoader(stream, batch, mesh, workers=workers)
+    tokens, watch = 0, None
+    for arrays in loader.batches(first, first + 1 + rows // batch):
+        if watch:
+            tokens += int((np.asarray(arrays["segment_ids"]) > 0).sum())
+        watch = watch or Watch()
+    return watch.read(tokens)
+
+
+def by_seqio(row_length: int, tokens: int):
+    """Tokens a second of seqio's own pipeline: trimmed and packed by its feature converter.
+
+    The tasks are this package's, their texts encoded by SentencePiece as seqio's own vocabulary
+    would. seqio keeps the sequences of a source of under 10,000 documents in memory, cut once for
+    all epochs, unless told not to.
+    """
+    import numpy as np
+    import seqio
+
+    seqio.dataset_providers._MAX_EXAMPLES_TO_MEM_CACHE = 0
+    dataset = seqio.get_dataset(
+        MIXTURE,
+        {"targets": row_length},
+        feature_converter=seqio.LMFeatureConverter(pack=True),
+        dataset_split="train",
+        shuffle=True,
+        seed=0,
+    )
+    rows = dataset.as_numpy_iterator()
+    next(rows)
+    watch, seen = Watch(), 0
+    while seen < tokens:
+        seen += int(np.count_nonzero(next(rows)["decoder_segment_ids"]))
+    return watch.read(seen)
+
+
+def seek(corpus: str, row_length: int):
+    """Seconds from nothing to the first batch of step 1,000,000 of 8 rows; imports are done."""
+    from codellama_jax.data import RowStream
+
+    began = time.perf_counter()
+    stream = RowStream(MIXTURE, row_length, 0, corpus=corpus)
+    opened = time.perf_counter()
+    for number in range(8_000_000, 8_000_008):
+        stream.row(number)
+    return opened - began, time.perf_counter() - opened
+
+
+def memory(stream, mesh, seconds: float):
+    """RSS of anonymous pages at the first batch and every tenth of the time."""
+    from codellama_jax.data import HostLoader
+
+    found, began = [], time.perf_counter()
+    for _ in HostLoader(stream, 8, mesh).batches(2_000_000, 1_000_000_000):
+        passed = time.perf_counter() - began
+        if passed >= len(found) * seconds / 10:
+            found.append(_anonymous())
+        if passed >= seconds:
+            return found
+
+
+def _anonymous() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+
+
+def main() -> None:
+    """Measures, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--corpus", default="corpora/quickstart")
+    parser.add_argument("--row-length", type=int, default=4096)
+    parser.add_argument("--rows", type=int, default=2000, help="of every measurement")
+    parser.add_argument("--seconds", type=float, default=0, help="of watching the memory")
+    parser.add_argument("--json", help="write the figures there, too")
+    parser.add_argument("--seqio", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    from codellama_jax.corpus import read_manifest
+    from codellama_jax.corpus.tokens import store_tokens
+    from codellama_jax.data import RowStream, register
+    from codellama_jax.parallel import make_mesh
+
+    length, rows = arguments.row_length, arguments.rows
+    tokens, mesh = length * rows, make_mesh()
+    figures = {"cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
+
+    if arguments.seqio:
+        register(arguments.corpus)._chunks = None
+        print(json.dumps(by_seqio(length, tokens)))
+        return
+
+    def speed(name: str, found: Speed) -> None:
+        figures[name] = found._asdict()
+        # What other processes compute does not count there.
+        cpu = "" if "processes" in name else f"{found.cpu:14,.0f}"
+        print(f"{name:56}{found.wall:14,.0f}{cpu}", flush=True)
+
+    def show(name: str, value: float, unit: str, form: str = "14,.0f") -> None:
+        figures[name] = value
+        print(f"{name:56}{value:{form}} {unit}", flush=True)
+
+    print(f"{'tokens in':56}{'a second':>14}{'a CPU second':>14}")
+    stream = RowStream(MIXTURE, length, 0, corpus=arguments.corpus)
+    for time_ in ("first", "second"):
+        speed(f"rows on the fly, the thread, {time_} time", loaded(stream, mesh, 0, 0, rows))
+    for workers in (1, 2):
+        speed(f"rows on the fly, processes: {workers}", loaded(stream, mesh, workers, 0, rows))
+    for threads in (1, 2):
+        speed(f"SentencePiece alone, threads: {threads}", by_sentencepiece(stream, tokens, threads))
+    command = [sys.executable, __file__, "--seqio", f"--corpus={arguments.corpus}"]
+    command += [f"--row-length={length}", f"--rows={rows}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    speed("seqio, its own packing", Speed(*json.loads(done.stdout.splitlines()[-1])))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "corpus"
+        shutil.copytree(arguments.corpus, copy)
+        store_tokens(copy, read_manifest(copy))
+        plain = RowStream(PLAIN, length, 0, corpus=str(copy))
+        watch = Watch()
+        filled = sum(int((plain.row(n)["segment_ids"] > 0).sum()) for n in range(rows))
+        speed("left to right from stored tokens, rows alone", watch.read(filled))
+        for workers in (0, 2):
+            where = f"processes: {workers}" if workers else "the thread"
+            found = loaded(plain, mesh, workers, 0, 4 * rows)
+            speed(f"left to right from stored tokens, {where}", found)
+    opening, making = seek(arguments.corpus, length)
+    show("to step 1,000,000: open the corpus, plan its rows", opening, "s", "14.2f")
+    show("to step 1,000,000: its first 8 rows", making, "s", "14.2f")
+    state = {"step": 1_000_000, "fingerprint": stream.fingerprint(), "changes": []}
+    show("state in a checkpoint", len(json.dumps(state)), "bytes")
+    if arguments.seconds:
+        for tenth, found in enumerate(memory(stream, mesh, arguments.seconds)):
+            show(f"memory after {tenth * arguments.seconds / 10:.0f} s", found / 2**20, "MiB")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Rows by number: what the rows of a mixture are made of, without seqio, so that any process can.
+
+Row r of a mixture belongs to a task (mixing.py), is some epoch's some row of that task
+(permutation.py), which holds certain pieces of certain documents (packing.py), which become ids
+(encoding.py) with random choices keyed by the document's visit. Nothing depends on other rows.
+
+A row is made as one block of int32 (features, row_length), which travels between processes as it
+is; `features` names its parts.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from codellama_jax.data.encoding import DocumentKey, Encoder, Record
+from codellama_jax.data.encoding import Sequence as Encoded
+from codellama_jax.data.mixing import MixingCycle
+from codellama_jax.data.packing import Piece, pack
+from codellama_jax.data.permutation import permuted
+from codellama_jax.data.records import Records
+from codellama_jax.errors import UserError
+
+FEATURES = ("inputs", "targets", "positions", "segment_ids", "weights")
+
+
+class Span(NamedTuple):
+    """Where a piece of a document stands in a row: positions [start, stop), segment number."""
+
+    piece: Piece
+    epoch: int
+    start: int
+    stop: int
+
+
+def features(block: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of a row's block by name: int32, but weights, which are float32."""
+    row = dict(zip(FEATURES, block))
+    row["weights"] = row["weights"].view(np.float32)
+    return row
+
+
+class TaskRows:
+    """The rows of one task, epoch after epoch.
+
+    Args:
+      name: the task's.
+      encoder: how its records become sequences.
+      records: its documents.
+      row_length: S, positions of a row.
+      seed: of order and infilling.
+      cache_bytes: memory for documents that are cut over several rows.
+
+    Raises:
+      UserError: no document takes a position.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        encoder: Encoder,
+        records: Records,
+        row_length: int,
+        seed: int,
+        cache_bytes: int,
+    ):
+        self.name, self.encoder, self.records = name, encoder, records
+        self.row_length, self.seed = row_length, seed
+        self._cache: OrderedDict[int, Encoded] = OrderedDict()
+        self._cache_left = self._cache_bytes = cache_bytes
+        self.positions = self._planned()
+        self.rows = pack(self.positions, row_length)
+        if not self.rows:
+            raise UserError(
+                f"task {name!r} has no {records.split} documents that fit: prepare a larger corpus"
+                " or leave the task out of the mixture"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process fills a cache of its own.
+        return {**vars(self), "_cache": OrderedDict(), "_cache_left": self._cache_bytes}
+
+    def block(self, number: int) -> tuple[np.ndarray, list[Span]]:
+        """The task's row `number` as a block, and what stands where."""
+        epoch, place = divmod(number, len(self.rows))
+        order = f"{self.seed}/{self.name}/{epoch}"
+        pieces = self.rows[permuted(place, len(self.rows), order)]
+        sequences, spans = [], []
+        start = 0
+        reserved = sum(piece.length for piece in pieces)
+        for piece in pieces:
+            reserved -= piece.length
+            sequence = self._sequence(piece, epoch, self.row_length - start - reserved)
+            stop = start + max(0, len(sequence.ids) - 1)
+            sequences.append(sequence)
+            spans.append(Span(piece, epoch, start, stop))
+            start = stop
+        block = np.zeros((len(FEATURES), self.row_length), np.int32)
+        row = features(block)
+        taken = [span.stop - span.start for span in spans]
+        row["inputs"][:start] = np.concatenate([ids[:-1] for ids, _ in sequences])
+        row["targets"][:start] = np.concatenate([ids[1:] for ids, _ in sequences])
+        row["weights"][:start] = np.concatenate([in_loss[1:] for _, in_loss in sequences])
+        row["segment_ids"][:start] = np.repeat(np.arange(1, len(spans) + 1), taken)
+        begins = np.repeat([span.start for span in spans], taken)
+        row["positions"][:start] = np.arange(start) - begins
+        return block, spans
+
+    def render(self, number: int) -> tuple[dict[str, np.ndarray], list[Span]]:
+        """Features of the task's row `number`, each (row_length,), and what stands where."""
+        block, spans = self.block(number)
+        return features(block), spans
+
+    def _planned(self) -> np.ndarray:
+        if not self.encoder.plain:
+            # Message texts alone do not tell how long the rendered dialogue is.
+            return np.array(
+                [
+                    max(0, len(self._encoded(n, self.row_length).ids) - 1)
+                    for n in range(len(self.records))
+                ],
+                np.int64,
+            )
+        plan = self.encoder.plan
+        return np.array([plan(n, self.row_length) for n in self.records.lengths.tolist()], np.int64)
+
+    def _sequence(self, piece: Piece, epoch: int, available: int) -> Encoded:
+        stored = self.encoder.plain and self.records.tokens is not None
+        if stored and not (piece.whole and self.encoder.draws):
+            return self._stored(piece)
+        if piece.whole:
+            key = DocumentKey(self.seed, self.name, epoch, piece.document)
+
+            def encode(record: Record) -> Encoded:
+                sequence = self.encoder.encode_whole(record, key, available)
+                if len(sequence.ids) - 1 > available:
+                    raise UserError("longer than lengths.npy says, prepare the corpus anew")
+                return sequence
+
+            return self._usable(piece.document, encode)
+        ids, in_loss = self._encoded(piece.document, None)
+        return Encoded(*(part[piece.start : piece.stop + 1] for part in (ids, in_loss)))
+
+    def _stored(self, piece: Piece) -> Encoded:
+        """The piece of bos, tokens, eos, without reading the record."""
+        vocabulary, tokens = self.encoder.vocabulary, self.records.tokens_of(piece.document)
+        ids = np.empty(piece.length + 1, np.int32)
+        begins, ends = piece.start == 0, piece.stop == len(tokens) + 1
+        ids[begins : len(ids) - ends] = tokens[max(0, piece.start - 1) : piece.stop]
+        if begins:
+            ids[0] = vocabulary.bos_id
+        if ends:
+            ids[-1] = vocabulary.eos_id
+        return Encoded(ids, np.ones(len(ids), bool))
+
+    def _encoded(self, document: int, row_length: int | None) -> Encoded:
+        """The left-to-right sequence of a document, kept while there is room."""
+        if document in self._cache:
+            self._cache.move_to_end(document)
+            return self._cache[document]
+        sequence = self._usable(document, lambda record: self.encoder.encode(record, row_length))
+        self._cache[document] = sequence
+        self._cache_left -= sequence.ids.nbytes + sequence.in_loss.nbytes
+        while self._cache_left < 0 and len(self._cache) > 1:
+            _, dropped = self._cache.popitem(last=False)
+            self._cache_left += dropped.ids.nbytes + dropped.in_loss.nbytes
+        return sequence
+
+    def _usable(self, document: int, encode: Callable[[Record], Encoded]) -> Encoded:
+        """What `encode` makes of a document; nothing, and a count, where it cannot be used."""
+        record = self.records[document]
+        if record is None:
+            return _EMPTY
+        try:
+            return encode(record)
+        except (UserError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.records.put_aside(document, error)
+            return _EMPTY
+
+
+_EMPTY = Encoded(np.zeros(0, np.int32), np.zeros(0, bool))
+
+
+class MixtureRows:
+    """The rows of a mixture; pickled, they go to another process and are the same there.
+
+    Args:
+      rates: of the tasks, by name.
+      tasks: in the order of `rates`.
+    """
+
+    def __init__(self, rates: Mapping[str, float], tasks: Sequence[TaskRows]):
+        self.cycle, self.tasks = MixingCycle(rates), list(tasks)
+
+    def block(self, number: int) -> tuple[int, np.ndarray, list[Span]]:
+        """Row `number`: its task's number, its block, and what stands where."""
+        task, place = self.cycle.locate(number)
+        return (task, *self.tasks[task].block(place))
+
+    def set_aside(self) -> Counter[str]:
+        """Records that could not be used so far, by place and reason."""
+        counts: Counter[str] = Counter()
+        for records in {id(rows.records): rows.records for rows in self.tasks}.values():
+            counts.update(records.set_aside)
+        return counts
