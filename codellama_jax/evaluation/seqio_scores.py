@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import seqio
-import tensorflow as tf
 
+from codellama_jax.data.quiet import seqio, tf
 from codellama_jax.evaluation.likelihood import token_losses
 from codellama_jax.generation import Model
 
