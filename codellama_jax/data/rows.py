@@ -81,11 +81,15 @@ class TaskRows:
         # Another process fills a cache of its own.
         return {**vars(self), "_cache": OrderedDict(), "_cache_left": self._cache_bytes}
 
-    def block(self, number: int) -> tuple[np.ndarray, list[Span]]:
-        """The task's row `number` as a block, and what stands where."""
+    def pieces(self, number: int) -> tuple[int, list[Piece]]:
+        """The epoch of the task's row `number`, and the pieces of documents in it."""
         epoch, place = divmod(number, len(self.rows))
         order = f"{self.seed}/{self.name}/{epoch}"
-        pieces = self.rows[permuted(place, len(self.rows), order)]
+        return epoch, self.rows[permuted(place, len(self.rows), order)]
+
+    def block(self, number: int) -> tuple[np.ndarray, list[Span]]:
+        """The task's row `number` as a block, and what stands where."""
+        epoch, pieces = self.pieces(number)
         sequences, spans = [], []
         start = 0
         reserved = sum(piece.length for piece in pieces)
@@ -197,6 +201,16 @@ class MixtureRows:
         """Row `number`: its task's number, its block, and what stands where."""
         task, place = self.cycle.locate(number)
         return (task, *self.tasks[task].block(place))
+
+    def affinity(self, number: int) -> int:
+        """Rows of one affinity have a document in common that all of them must encode in full."""
+        task, place = self.cycle.locate(number)
+        rows = self.tasks[task]
+        if rows.records.tokens is None:
+            for piece in rows.pieces(place)[1]:
+                if not piece.whole:
+                    return piece.document
+        return number
 
     def set_aside(self) -> Counter[str]:
         """Records that could not be used so far, by place and reason."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import itertools
 import multiprocessing
 import pickle
 import signal
@@ -30,9 +29,6 @@ class RowNumbers:
     batch_size: int
     held: tuple[int, ...]
 
-    def __len__(self) -> int:
-        return max(0, self.last - self.first) * len(self.held)
-
     def __iter__(self) -> Iterator[int]:
         for step in range(self.first, self.last):
             for place in self.held:
@@ -45,7 +41,7 @@ def rows_of_workers(
     workers: int,
     count_set_aside: Callable[[Counter[str]], None],
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Rows of these numbers, in order, the i-th made by process i modulo `workers`.
+    """Rows of these numbers, in order; their affinity tells which process makes each.
 
     The processes take no orders, they only write to their pipes. So they end by themselves when
     nobody reads any more, even if this process was killed.
@@ -65,7 +61,7 @@ def rows_of_workers(
     readers, processes = [], []
     row_length = rows.tasks[0].row_length
     try:
-        for worker in range(min(workers, len(numbers))):
+        for worker in range(workers):
             reader, writer = context.Pipe(duplex=False)
             with writer:
                 readers.append(reader)
@@ -79,8 +75,9 @@ def rows_of_workers(
                 )
                 process.start()
                 processes.append(process)
-        for place in range(len(numbers)):
-            reader = readers[place % workers]
+        for number in numbers:
+            worker = rows.affinity(number) % workers
+            reader = readers[worker]
             try:
                 told = reader.recv()
                 if isinstance(told, Exception):
@@ -89,7 +86,7 @@ def rows_of_workers(
                 block = np.empty((len(FEATURES), row_length), np.int32)
                 reader.recv_bytes_into(block.reshape(-1))
             except EOFError:
-                raise _ended(processes[place % workers], workers) from None
+                raise _ended(processes[worker], workers) from None
             count_set_aside(set_aside)
             yield {**features(block), "task": np.int32(task)}
     finally:
@@ -119,7 +116,9 @@ def _write_rows(
     told: Counter[str] = Counter()
     with contextlib.suppress(BrokenPipeError):
         try:
-            for number in itertools.islice(numbers, worker, None, workers):
+            for number in numbers:
+                if rows.affinity(number) % workers != worker:
+                    continue
                 task, block, _ = rows.block(number)
                 set_aside = rows.set_aside()
                 writer.send((task, set_aside - told))
