@@ -1,6 +1,7 @@
 """Corpora from record files: every format, every fault, one machine or a cluster."""
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from codellama_jax.corpus import SOURCES, prepare, read_manifest, read_shard
 from codellama_jax.errors import UserError
 
 from .conftest import VOCABULARY
-from .trees import header, make_tree, prose_text, python_module
+from .trees import VERBS, header, make_tree, prose_text, python_module
 
 pytest.importorskip("datatrove")
 pa = pytest.importorskip("pyarrow")
@@ -87,20 +88,21 @@ def tokenizer(corpus) -> str:
 # Sources
 
 
-def test_every_format_gives_the_same_documents(tokenizer, tmp_path):
-    of, found = made(90), []
-    lines = as_lines(of)
-    (tmp_path / "a.jsonl").write_bytes(lines)
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines[:5000]) + gzip.compress(lines[5000:]))
-    frames = [zstandard.ZstdCompressor().compress(part) for part in (lines[:7000], lines[7000:])]
-    (tmp_path / "a.jsonl.zst").write_bytes(b"".join(frames))
-    write_parquet(tmp_path / "a.parquet", of)
-    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"):
-        output = tmp_path / f"out-{name}"
-        manifest = run(output, {"code": [str(tmp_path / name)]}, tokenizer_path=tokenizer)
-        assert manifest == read_manifest(output) and not manifest["dropped"]
-        found.append(sorted(json.dumps(record) for record in records(output)))
-    assert found[0] == found[1] == found[2] == found[3]
+def test_every_format_gives_its_documents(tokenizer, tmp_path):
+    of = made(80)
+    parts = [of[start : start + 20] for start in range(0, 80, 20)]
+    plain, zipped, framed = (as_lines(part) for part in parts[:3])
+    (tmp_path / "a.jsonl").write_bytes(plain)
+    (tmp_path / "b.jsonl.gz").write_bytes(
+        gzip.compress(zipped[:5000]) + gzip.compress(zipped[5000:])
+    )
+    frames = [zstandard.ZstdCompressor().compress(part) for part in (framed[:7000], framed[7000:])]
+    (tmp_path / "c.jsonl.zst").write_bytes(b"".join(frames))
+    write_parquet(tmp_path / "d.parquet", parts[3], group=8)
+    output = tmp_path / "out"
+    sources = {"code": [f"{tmp_path}/*.jsonl*", f"{tmp_path}/*.parquet"]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    assert manifest == read_manifest(output) and not manifest["dropped"]
     texts = {record["path"]: record["text"] for record in records(output)}
     assert texts == {
         f"{r['max_stars_repo_name']}/{r['max_stars_repo_path']}": r["content"] for r in of
@@ -254,28 +256,25 @@ def test_malformed_records_are_set_aside_and_counted(tokenizer, tmp_path):
     assert "\\ud800.py" in {record["path"] for record in records(output)}
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_truncated_and_damaged_files(tokenizer, tmp_path, suffix):
-    lines = as_lines(made(60))
-    whole = gzip.compress(lines) if suffix == ".gz" else zstandard.compress(lines)
-    (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[: len(whole) * 9 // 10])
-    (tmp_path / f"b.jsonl{suffix}").write_bytes(b"certainly not compressed")
-    (tmp_path / f"c.jsonl{suffix}").write_bytes(b"")
-    (tmp_path / f"d.jsonl{suffix}").write_bytes(gzip.compress(as_lines(made(5, 200))))
-    if suffix == ".zst":
-        (tmp_path / "d.jsonl.zst").write_bytes(zstandard.compress(as_lines(made(5, 200))))
+def test_truncated_and_damaged_files(tokenizer, tmp_path):
+    for first, suffix, compress in ((0, ".gz", gzip.compress), (300, ".zst", zstandard.compress)):
+        whole = compress(as_lines(made(60, first)))
+        (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[: len(whole) * 9 // 10])
+        (tmp_path / f"b.jsonl{suffix}").write_bytes(b"certainly not compressed")
+        (tmp_path / f"c.jsonl{suffix}").write_bytes(b"")
+        (tmp_path / f"d.jsonl{suffix}").write_bytes(compress(as_lines(made(5, first + 200))))
     output = tmp_path / "out"
-    sources = {"code": [str(tmp_path / f"*.jsonl{suffix}")]}
-    manifest = run(output, sources, tokenizer_path=tokenizer)
+    manifest = run(output, {"code": [f"{tmp_path}/*.jsonl*"]}, tokenizer_path=tokenizer)
     assert dropped(manifest) == {
-        "unreadable: truncated file": 1,
-        "unreadable: damaged compression": 1,
+        "unreadable: truncated file": 2,
+        "unreadable: damaged compression": 2,
     }
     found = {record["text"] for record in records(output)}
-    assert {r["content"] for r in made(5, 200)} <= found
-    assert found <= {r["content"] for r in [*made(60), *made(5, 200)]}
-    if suffix == ".gz":
-        assert len(found) > 35, "what can be read of a truncated file is kept"
+    cut = {record["content"] for first in (0, 300) for record in made(60, first)}
+    whole = {record["content"] for first in (200, 500) for record in made(5, first)}
+    assert whole <= found <= cut | whole
+    of_gzip = found & {record["content"] for record in made(60)}
+    assert len(of_gzip) > 35, "what can be read of a truncated file is kept"
 
 
 def test_damaged_parquet(tokenizer, tmp_path):
@@ -309,16 +308,16 @@ def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
     folder.mkdir()
     with open(folder / "long.jsonl", "wb") as stream:
         stream.write(b'{"content": "' + b"y" * 20_000_000)
-    for i in range(2000):
+    for i in range(1000):
         (folder / f"{i:04d}.jsonl").write_bytes(
             as_lines(made(1, 10_000 + i)) if i % 20 == 0 else b""
         )
     output = tmp_path / "out"
     manifest = run(output, {"code": [str(folder / "*.jsonl")]}, tokenizer_path=tokenizer)
-    assert manifest["collected"]["files"] == 2001
+    assert manifest["collected"]["files"] == 1001
     assert dropped(manifest) == {"malformed: line too long": 1}
     assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 20_000_013
-    assert len(records(output)) == 100
+    assert len(records(output)) == 50
 
 
 def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
@@ -342,6 +341,46 @@ def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
     gin.bind_parameter("corpus.DeduplicateSettings.threshold", 1.0)
     other = run(tmp_path / "b", {"code": [str(tmp_path / "*.jsonl")]}, tokenizer_path=tokenizer)
     assert dropped(other) == {"exact duplicate": 9}
+
+
+def test_a_planted_solution_is_found_and_named(tokenizer, tmp_path):
+    solution = "".join(f"    ledger = ledger.credit({word!r})\n" for word in VERBS)
+    evaluation = tmp_path / "made.jsonl"
+    evaluation.write_text(json.dumps({"task_id": "Made/7", "code": solution}))
+    folder, leaks = tmp_path / "in", []
+    folder.mkdir()
+    for i in range(2):  # in both of two tasks
+        content = f"{python_module(800 + i)}\n\n# A copy\n{solution.upper()}"
+        leaks.append({"content": content, "path": f"leak{i}.py"})
+        (folder / f"{i}.jsonl").write_bytes(as_lines([leaks[i], *made(8, 8 * i)]))
+    gin.bind_parameter("corpus.DecontaminateSettings.files", [str(evaluation)])
+    gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
+    output, sources = tmp_path / "out", {"code": [f"{folder}/*.jsonl"]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    bundled, own = manifest["decontamination"]["sets"]
+    assert bundled["file"] == "evaluation/problems/problems.jsonl" and bundled["tasks"] > 0
+    assert own == {
+        "file": str(evaluation),
+        "sha256": hashlib.sha256(evaluation.read_bytes()).hexdigest(),
+        "tasks": 1,
+        "too_short": 0,
+    }
+    assert manifest["decontamination"]["removed"] == [
+        {
+            "path": leak["path"],
+            "source": "code",
+            "bytes": len(leak["content"]),
+            "matches": [{"file": str(evaluation), "task": "Made/7", "share": 1.0}],
+        }
+        for leak in leaks
+    ]
+    assert dropped(manifest) == {"overlaps made.jsonl": 2}
+    kept = {record["text"] for record in records(output)}
+    assert kept == {record["content"] for record in made(16)}
+    # Another set under the same name is another corpus.
+    evaluation.write_text(json.dumps({"task_id": "Made/8", "code": solution}))
+    with pytest.raises(UserError, match="evaluation_sets.*made.jsonl is .*delete it"):
+        run(output, sources, tokenizer_path=tokenizer)
 
 
 # The corpus
@@ -435,20 +474,35 @@ def test_killed_half_way_it_continues_to_the_same_bytes(tmp_path):
 
 
 def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
-    """Slurm's commands, which run here what they are given at once."""
+    """Slurm's commands, which run here what they are given once the last stage is submitted."""
     commands = tmp_path / "bin"
     commands.mkdir()
     (commands / "sbatch").write_text(
-        "#!/bin/bash\nfor script; do :; done\n"
+        "#!/bin/bash\nset -e\nfor script; do :; done\n"
         "grep -q merge_stats $script && echo Submitted batch job 8 && exit\n"
         'last=$(sed -n "s/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p" "$script")\n'
         "for i in $(seq 0 ${last:-0}); do\n"
-        "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 SLURM_NODELIST=here bash $script >&2 || exit 1\n"
-        "done\necho Submitted batch job 7\n"
+        "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 bash $script >&2\n"
+        f"done\nif grep -q prepare-finish $script; then\n"
+        f"  SLURM_NODELIST=here {sys.executable} {commands}/run.py >&2\n"
+        "fi\necho Submitted batch job 7\n"
     )
     # Its own options: -l, and -n with a number.
-    (commands / "srun").write_text('#!/bin/bash\nexec "${@:4}"\n')
+    (commands / "srun").write_text(
+        '#!/bin/bash\nset -e\necho "$SLURM_ARRAY_TASK_ID" $(command -v "$4") "${@:5}"'
+        f" >> {commands}/jobs\n"
+    )
     (commands / "scontrol").write_text("#!/bin/bash\necho here\n")
+    # A program each, but one interpreter, as that takes longest to start.
+    (commands / "run.py").write_text(
+        "import os, runpy, sys\n"
+        f"for job in open({str(commands / 'jobs')!r}):\n"
+        "    os.environ['SLURM_ARRAY_TASK_ID'], *sys.argv = job.split()\n"
+        "    try:\n"
+        "        runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code\n"
+    )
     for name in ("sbatch", "srun", "scontrol"):
         (commands / name).chmod(0o755)
     binaries = Path(sys.executable).parent
