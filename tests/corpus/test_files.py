@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from codellama_jax.corpus import SOURCES, prepare, read_manifest, read_shard
+from codellama_jax.corpus.document import Document
+from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
 from codellama_jax.errors import UserError
 
 from .conftest import VOCABULARY
@@ -80,9 +82,12 @@ def _few_bands():
 
 
 @pytest.fixture(scope="module")
-def tokenizer(corpus) -> str:
+def tokenizer(tmp_path_factory) -> str:
     """Training one takes most of the time of so small a corpus."""
-    return str(corpus / "tokenizer.model")
+    documents = [Document(python_module(i), f"{i}.py", "python", "code") for i in range(60)]
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(train_tokenizer(documents, VOCABULARY, 0, TokenizerSettings()))
+    return str(path)
 
 
 # Sources
