@@ -14,80 +14,18 @@ import gin
 import numpy as np
 import pytest
 
-from codellama_jax.corpus import SOURCES, prepare, read_manifest, read_shard
-from codellama_jax.corpus.document import Document
-from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
+from codellama_jax.corpus import SOURCES, prepare, read_manifest
 from codellama_jax.errors import UserError
+from codellama_jax.text import Vocabulary
 
 from .conftest import VOCABULARY
+from .record_files import as_lines, contents, dropped, made, records, run, write_parquet
 from .trees import VERBS, header, make_tree, prose_text, python_module
 
 pytest.importorskip("datatrove")
 pa = pytest.importorskip("pyarrow")
 zstandard = pytest.importorskip("zstandard")
-
-
-def made(count: int, first: int = 0) -> list[dict]:
-    """Records in The Stack's layout."""
-    return [
-        {
-            "content": python_module(first + i),
-            "max_stars_repo_path": f"src/module{first + i}.py",
-            "max_stars_repo_name": f"people/project{i % 7}",
-            "max_stars_repo_licenses": ["MIT"],
-            "lang": "Python",
-        }
-        for i in range(count)
-    ]
-
-
-def as_lines(records: list[dict]) -> bytes:
-    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
-
-
-def write_parquet(path: Path, records: list[dict], group: int = 50) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(records), path, row_group_size=group)
-
-
-def run(output: Path, sources: dict, **changes) -> dict:
-    arguments = {"heldout_fraction": 0.1, "vocab_size": VOCABULARY, "workers": 1, **changes}
-    return prepare(output_dir=str(output), sources=sources, **arguments)
-
-
-def records(corpus: Path, source: str = "code", split: str | None = None) -> list[dict]:
-    shards = [
-        shard
-        for side in ((split,) if split else ("train", "heldout"))
-        for shard in sorted((corpus / source).glob(f"{side}-*.array_record"))
-    ]
-    return [record for shard in shards for record in read_shard(shard)]
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
-
-
-def dropped(manifest: dict, source: str = "code") -> dict[str, int]:
-    of = manifest["dropped"].get(source, {})
-    return {reason: row["documents"] for reason, row in of.items()}
-
-
-@pytest.fixture(autouse=True)
-def _few_bands():
-    """Each band of the signatures is a task, which takes longer than all of a test's documents."""
-    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory) -> str:
-    """Training one takes most of the time of so small a corpus."""
-    documents = [Document(python_module(i), f"{i}.py", "python", "code") for i in range(60)]
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
-    path.write_bytes(train_tokenizer(documents, VOCABULARY, 0, TokenizerSettings()))
-    return str(path)
+pytestmark = pytest.mark.usefixtures("few_bands")
 
 
 # Sources
@@ -134,37 +72,6 @@ def test_a_directory_gives_its_files(tokenizer, tmp_path):
     assert {record["text"] for record in kept} <= texts
     assert "checkout/torch/inside.py" in {record["path"] for record in kept}
     assert {r["language"] for r in kept} == {"python", "c", "markdown", "text"}
-
-
-def test_tfds_gives_its_examples(tokenizer, tmp_path):
-    import tensorflow_datasets as tfds
-
-    of = made(30)
-    folder = tmp_path / "tfds" / "codes" / "1.0.0"
-    folder.mkdir(parents=True)
-    info = tfds.core.DatasetInfo(
-        builder=tfds.core.dataset_info.DatasetIdentity(
-            name="codes",
-            version=tfds.core.Version("1.0.0"),
-            data_dir=str(folder),
-            module_name="codes",
-        ),
-        features=tfds.features.FeaturesDict(
-            dict.fromkeys(("content", "path"), tfds.features.Text())
-        ),
-    )
-    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=12)
-    writer.initialize_splits(["train"])
-    examples = [{"content": r["content"], "path": r["max_stars_repo_path"]} for r in of]
-    writer.add_examples({"train": examples})
-    writer.close_all()
-    gin.bind_parameter("corpus.RecordSettings.tfds_data_dir", str(tmp_path / "tfds"))
-    run(tmp_path / "out", {"code": ["tfds:codes:train"]}, tokenizer_path=tokenizer)
-    assert {record["text"] for record in records(tmp_path / "out")} == {r["content"] for r in of}
-    with pytest.raises(UserError, match=r"tfds:codes:test: it has the splits \['train'\]"):
-        run(tmp_path / "x", {"code": ["tfds:codes:test"]}, tokenizer_path=tokenizer)
-    with pytest.raises(UserError, match="name the split too"):
-        run(tmp_path / "y", {"code": ["tfds:codes"]}, tokenizer_path=tokenizer)
 
 
 def test_other_file_systems_by_their_protocol(tokenizer, tmp_path):
@@ -311,18 +218,18 @@ def test_damaged_parquet(tokenizer, tmp_path):
 def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    with open(folder / "long.jsonl", "wb") as stream:
-        stream.write(b'{"content": "' + b"y" * 20_000_000)
-    for i in range(1000):
+    (folder / "long.jsonl").write_bytes(b'{"content": "' + b"y" * 3_000_000)
+    for i in range(500):
         (folder / f"{i:04d}.jsonl").write_bytes(
             as_lines(made(1, 10_000 + i)) if i % 20 == 0 else b""
         )
+    gin.bind_parameter("corpus.RecordSettings.max_record_bytes", 1_000_000)
     output = tmp_path / "out"
     manifest = run(output, {"code": [str(folder / "*.jsonl")]}, tokenizer_path=tokenizer)
-    assert manifest["collected"]["files"] == 1001
+    assert manifest["collected"]["files"] == 501
     assert dropped(manifest) == {"malformed: line too long": 1}
-    assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 20_000_013
-    assert len(records(output)) == 50
+    assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 3_000_013
+    assert len(records(output)) == 25
 
 
 def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
@@ -392,9 +299,6 @@ def test_a_planted_solution_is_found_and_named(tokenizer, tmp_path):
 
 
 def test_the_corpus_is_an_ordinary_one(tmp_path):
-    from codellama_jax.data import RowStream
-    from codellama_jax.text.vocabulary import Vocabulary
-
     write_parquet(tmp_path / "a.parquet", made(150))
     prose = [{"text": prose_text(i), "path": f"q{i}.md"} for i in range(60)]
     (tmp_path / "qa.jsonl").write_bytes(as_lines(prose[:30]))
@@ -426,9 +330,6 @@ def test_the_corpus_is_an_ordinary_one(tmp_path):
     for source in ("code", "nl_code", "nl"):
         sides = [{r["text"] for r in records(output, source, s)} for s in ("train", "heldout")]
         assert not sides[0] & sides[1] and all(sides)
-    stream = RowStream("code_llama", 128, 0, corpus=str(output))
-    assert all(stream.row(n)["inputs"].any() for n in range(100))
-    assert not stream.set_aside()
     assert (
         prepare(
             output_dir=str(output), sources=sources, heldout_fraction=0.1, vocab_size=VOCABULARY
