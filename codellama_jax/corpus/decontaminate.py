@@ -1,8 +1,9 @@
 """Drops documents that hold tasks of an evaluation set, told by runs of words they share."""
 
+import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,23 +71,19 @@ def words(text: str) -> list[str]:
 
 
 class Matcher:
-    """Tells which tasks a text holds.
-
-    Attributes:
-      too_short: by set, its tasks that have no passage of `min_tokens` words.
-    """
+    """Tells which tasks a text holds."""
 
     def __init__(self, sets: Sequence[EvaluationSet], settings: DecontaminateSettings):
-        self._share = settings.share
+        self._sets, self._share = sets, settings.share
         self._tasks: list[tuple[EvaluationSet, str]] = []  # of each passage
         self._counts: list[int] = []  # n-grams of each passage
         self._holders: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self.too_short: Counter = Counter()
+        self._too_short: Counter = Counter()  # by set, tasks without a passage of min_tokens words
         for of in sets:
             for task in of.tasks:
                 split = [words(passage) for passage in task.passages]
                 telling = [passage for passage in split if len(passage) >= settings.min_tokens]
-                self.too_short[of.file] += not telling
+                self._too_short[of.file] += not telling
                 for passage in telling:
                     self._add(of, task.name, passage, min(settings.ngram_tokens, len(passage)))
         self._keys = {
@@ -103,6 +100,8 @@ class Matcher:
 
     def matches(self, texts: Sequence[str]) -> list[list[tuple[EvaluationSet, str, float]]]:
         """Of each text, (set, task, share of its best passage's n-grams) of the tasks it holds."""
+        if not self._keys:
+            return [[] for _ in texts]
         tokens: list[str] = []
         starts = []
         for text in texts:  # Joined, as most are too short to be worth a call of their own.
@@ -110,7 +109,7 @@ class Matcher:
             tokens += words(text)
             tokens.append(_BETWEEN)
         met: list[Counter] = [Counter() for _ in texts]
-        for size, hashes in run_hashes(tokens, self._keys).items() if self._keys else ():
+        for size, hashes in run_hashes(tokens, self._keys).items():
             keys = self._keys[size]
             places = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
             hits = np.flatnonzero(keys[places] == hashes)
@@ -118,6 +117,19 @@ class Matcher:
             for owner, value in set(zip(owners.tolist(), hashes[hits].tolist())):
                 met[owner].update(self._holders[size][value])
         return [self._enough(counts) for counts in met]
+
+    def account(self, removed: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """The manifest's: every set that was looked for, and what `judge` says of the removed."""
+        checked = [
+            {
+                "file": of.file,
+                "sha256": of.sha256,
+                "tasks": len(of.tasks),
+                "too_short": self._too_short[of.file],
+            }
+            for of in self._sets
+        ]
+        return {"sets": checked, "removed": list(removed)}
 
     def _enough(self, met: Counter) -> list[tuple[EvaluationSet, str, float]]:
         best: dict[tuple[str, str], tuple[EvaluationSet, str, float]] = {}
@@ -128,6 +140,34 @@ class Matcher:
             if share >= self._share and (key not in best or share > best[key][2]):
                 best[key] = (of, task, share)
         return sorted(best.values(), key=lambda match: (-match[2], match[0].file, match[1]))
+
+
+def judge(
+    documents: Iterable[Document], matcher: Matcher, drops: Drops
+) -> Iterator[dict[str, Any] | None]:
+    """Of each document, in order, the manifest's account of its removal; None when it may stay.
+
+    Args:
+      documents: taken a batch ahead of the one that is judged.
+      drops: counts those that hold a task.
+    """
+    documents = iter(documents)
+    while batch := list(itertools.islice(documents, _BATCH)):
+        for document, matches in zip(batch, matcher.matches([d.text for d in batch])):
+            if not matches:
+                yield None
+                continue
+            reason = f"overlaps {matches[0][0].name}"
+            drops.add(document.source, reason, document.size, document.path)
+            yield {
+                "path": document.path,
+                "source": document.source,
+                "bytes": document.size,
+                "matches": [
+                    {"file": of.file, "task": task, "share": round(share, 3)}
+                    for of, task, share in matches
+                ],
+            }
 
 
 def decontaminate(
@@ -141,40 +181,8 @@ def decontaminate(
     A document that is in two sources (Python is part of the code) is judged and counted once.
     """
     matcher = Matcher(sets, settings)
-    distinct = list(
-        {id(document): document for of in documents.values() for document in of}.values()
-    )
-    batches = (distinct[start : start + _BATCH] for start in range(0, len(distinct), _BATCH))
-    judged = [
-        (document, matches)
-        for batch in batches
-        for document, matches in zip(batch, matcher.matches([d.text for d in batch]))
-    ]
-    removed = []
-    for document, matches in judged:
-        if matches:
-            reason = f"overlaps {matches[0][0].name}"
-            drops.add(document.source, reason, document.size, document.path)
-            removed.append(
-                {
-                    "path": document.path,
-                    "source": document.source,
-                    "bytes": document.size,
-                    "matches": [
-                        {"file": of.file, "task": task, "share": round(share, 3)}
-                        for of, task, share in matches
-                    ],
-                }
-            )
-    bad = {id(document) for document, matches in judged if matches}
-    kept = {source: [d for d in of if id(d) not in bad] for source, of in documents.items()}
-    checked = [
-        {
-            "file": of.file,
-            "sha256": of.sha256,
-            "tasks": len(of.tasks),
-            "too_short": matcher.too_short[of.file],
-        }
-        for of in sets
-    ]
-    return kept, {"sets": checked, "removed": removed}
+    distinct = {id(document): document for of in documents.values() for document in of}
+    judged = zip(distinct, judge(distinct.values(), matcher, drops))
+    removed = {key: removal for key, removal in judged if removal}
+    kept = {source: [d for d in of if id(d) not in removed] for source, of in documents.items()}
+    return kept, matcher.account(removed.values())

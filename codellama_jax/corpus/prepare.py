@@ -103,13 +103,8 @@ def prepare(
     """
     budgets = {CODE: code_bytes, NL_CODE: nl_code_bytes, NL: nl_bytes, DIALOGUES: dialogue_bytes}
     _check(heldout_fraction, vocab_size, budgets)
-    sets: list[EvaluationSet] = []
     if sources is None:
         settings = Settings()
-        against = settings.decontaminate
-        sets = read_evaluation_sets(
-            against.packaged, against.files, against.fields, against.task_field
-        )
         named = [roots] if isinstance(roots, str) else roots and list(roots)
         inputs = {"roots": named, "bytes": budgets}
     else:
@@ -117,6 +112,8 @@ def prepare(
             raise UserError("prepare.roots and prepare.sources are both given: leave one out")
         settings = FilesSettings()
         inputs = {"sources": sources}
+    against = settings.decontaminate
+    sets = read_evaluation_sets(against.packaged, against.files, against.fields, against.task_field)
     parameters = {
         **inputs,
         "seed": seed,
@@ -136,7 +133,7 @@ def prepare(
         return existing
     model = None if tokenizer_path is None else _read_tokenizer(tokenizer_path)
     if sources is not None:
-        manifest = prepare_files(sources, output, parameters, model, settings, workers)
+        manifest = prepare_files(sources, output, parameters, model, sets, settings, workers)
         if store_token_ids:
             store_tokens(output, manifest, workers)
         return manifest

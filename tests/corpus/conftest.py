@@ -6,6 +6,8 @@ import gin
 import pytest
 
 from codellama_jax.corpus import prepare
+from codellama_jax.corpus.document import Document
+from codellama_jax.corpus.tokenizer import TokenizerSettings, train_tokenizer
 
 from .trees import make_tree, python_module
 
@@ -47,3 +49,18 @@ def corpus(tree, tmp_path_factory) -> Path:
         workers=1,
     )
     return output
+
+
+@pytest.fixture
+def few_bands():
+    """Each band of the signatures is a task, which takes longer than all of a test's documents."""
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory) -> str:
+    """For corpora so small that training one would take most of their time."""
+    documents = [Document(python_module(i), f"{i}.py", "python", "code") for i in range(60)]
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(train_tokenizer(documents, VOCABULARY, 0, TokenizerSettings()))
+    return str(path)

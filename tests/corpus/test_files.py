@@ -1,6 +1,7 @@
 """Corpora from record files: every format, every fault, one machine or a cluster."""
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -13,94 +14,38 @@ import gin
 import numpy as np
 import pytest
 
-from codellama_jax.corpus import SOURCES, prepare, read_manifest, read_shard
+from codellama_jax.corpus import SOURCES, prepare, read_manifest
 from codellama_jax.errors import UserError
+from codellama_jax.text import Vocabulary
 
 from .conftest import VOCABULARY
-from .trees import header, make_tree, prose_text, python_module
+from .record_files import as_lines, contents, dropped, made, records, run, write_parquet
+from .trees import VERBS, header, make_tree, prose_text, python_module
 
 pytest.importorskip("datatrove")
 pa = pytest.importorskip("pyarrow")
 zstandard = pytest.importorskip("zstandard")
-
-
-def made(count: int, first: int = 0) -> list[dict]:
-    """Records in The Stack's layout."""
-    return [
-        {
-            "content": python_module(first + i),
-            "max_stars_repo_path": f"src/module{first + i}.py",
-            "max_stars_repo_name": f"people/project{i % 7}",
-            "max_stars_repo_licenses": ["MIT"],
-            "lang": "Python",
-        }
-        for i in range(count)
-    ]
-
-
-def as_lines(records: list[dict]) -> bytes:
-    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
-
-
-def write_parquet(path: Path, records: list[dict], group: int = 50) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(records), path, row_group_size=group)
-
-
-def run(output: Path, sources: dict, **changes) -> dict:
-    arguments = {"heldout_fraction": 0.1, "vocab_size": VOCABULARY, "workers": 1, **changes}
-    return prepare(output_dir=str(output), sources=sources, **arguments)
-
-
-def records(corpus: Path, source: str = "code", split: str | None = None) -> list[dict]:
-    shards = [
-        shard
-        for side in ((split,) if split else ("train", "heldout"))
-        for shard in sorted((corpus / source).glob(f"{side}-*.array_record"))
-    ]
-    return [record for shard in shards for record in read_shard(shard)]
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
-
-
-def dropped(manifest: dict, source: str = "code") -> dict[str, int]:
-    of = manifest["dropped"].get(source, {})
-    return {reason: row["documents"] for reason, row in of.items()}
-
-
-@pytest.fixture(autouse=True)
-def _few_bands():
-    """Each band of the signatures is a task, which takes longer than all of a test's documents."""
-    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.2)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(corpus) -> str:
-    """Training one takes most of the time of so small a corpus."""
-    return str(corpus / "tokenizer.model")
+pytestmark = pytest.mark.usefixtures("few_bands")
 
 
 # Sources
 
 
-def test_every_format_gives_the_same_documents(tokenizer, tmp_path):
-    of, found = made(90), []
-    lines = as_lines(of)
-    (tmp_path / "a.jsonl").write_bytes(lines)
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines[:5000]) + gzip.compress(lines[5000:]))
-    frames = [zstandard.ZstdCompressor().compress(part) for part in (lines[:7000], lines[7000:])]
-    (tmp_path / "a.jsonl.zst").write_bytes(b"".join(frames))
-    write_parquet(tmp_path / "a.parquet", of)
-    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"):
-        output = tmp_path / f"out-{name}"
-        manifest = run(output, {"code": [str(tmp_path / name)]}, tokenizer_path=tokenizer)
-        assert manifest == read_manifest(output) and not manifest["dropped"]
-        found.append(sorted(json.dumps(record) for record in records(output)))
-    assert found[0] == found[1] == found[2] == found[3]
+def test_every_format_gives_its_documents(tokenizer, tmp_path):
+    of = made(80)
+    parts = [of[start : start + 20] for start in range(0, 80, 20)]
+    plain, zipped, framed = (as_lines(part) for part in parts[:3])
+    (tmp_path / "a.jsonl").write_bytes(plain)
+    (tmp_path / "b.jsonl.gz").write_bytes(
+        gzip.compress(zipped[:5000]) + gzip.compress(zipped[5000:])
+    )
+    frames = [zstandard.ZstdCompressor().compress(part) for part in (framed[:7000], framed[7000:])]
+    (tmp_path / "c.jsonl.zst").write_bytes(b"".join(frames))
+    write_parquet(tmp_path / "d.parquet", parts[3], group=8)
+    output = tmp_path / "out"
+    sources = {"code": [f"{tmp_path}/*.jsonl*", f"{tmp_path}/*.parquet"]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    assert manifest == read_manifest(output) and not manifest["dropped"]
     texts = {record["path"]: record["text"] for record in records(output)}
     assert texts == {
         f"{r['max_stars_repo_name']}/{r['max_stars_repo_path']}": r["content"] for r in of
@@ -127,37 +72,6 @@ def test_a_directory_gives_its_files(tokenizer, tmp_path):
     assert {record["text"] for record in kept} <= texts
     assert "checkout/torch/inside.py" in {record["path"] for record in kept}
     assert {r["language"] for r in kept} == {"python", "c", "markdown", "text"}
-
-
-def test_tfds_gives_its_examples(tokenizer, tmp_path):
-    import tensorflow_datasets as tfds
-
-    of = made(30)
-    folder = tmp_path / "tfds" / "codes" / "1.0.0"
-    folder.mkdir(parents=True)
-    info = tfds.core.DatasetInfo(
-        builder=tfds.core.dataset_info.DatasetIdentity(
-            name="codes",
-            version=tfds.core.Version("1.0.0"),
-            data_dir=str(folder),
-            module_name="codes",
-        ),
-        features=tfds.features.FeaturesDict(
-            dict.fromkeys(("content", "path"), tfds.features.Text())
-        ),
-    )
-    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=12)
-    writer.initialize_splits(["train"])
-    examples = [{"content": r["content"], "path": r["max_stars_repo_path"]} for r in of]
-    writer.add_examples({"train": examples})
-    writer.close_all()
-    gin.bind_parameter("corpus.RecordSettings.tfds_data_dir", str(tmp_path / "tfds"))
-    run(tmp_path / "out", {"code": ["tfds:codes:train"]}, tokenizer_path=tokenizer)
-    assert {record["text"] for record in records(tmp_path / "out")} == {r["content"] for r in of}
-    with pytest.raises(UserError, match=r"tfds:codes:test: it has the splits \['train'\]"):
-        run(tmp_path / "x", {"code": ["tfds:codes:test"]}, tokenizer_path=tokenizer)
-    with pytest.raises(UserError, match="name the split too"):
-        run(tmp_path / "y", {"code": ["tfds:codes"]}, tokenizer_path=tokenizer)
 
 
 def test_other_file_systems_by_their_protocol(tokenizer, tmp_path):
@@ -254,28 +168,25 @@ def test_malformed_records_are_set_aside_and_counted(tokenizer, tmp_path):
     assert "\\ud800.py" in {record["path"] for record in records(output)}
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_truncated_and_damaged_files(tokenizer, tmp_path, suffix):
-    lines = as_lines(made(60))
-    whole = gzip.compress(lines) if suffix == ".gz" else zstandard.compress(lines)
-    (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[: len(whole) * 9 // 10])
-    (tmp_path / f"b.jsonl{suffix}").write_bytes(b"certainly not compressed")
-    (tmp_path / f"c.jsonl{suffix}").write_bytes(b"")
-    (tmp_path / f"d.jsonl{suffix}").write_bytes(gzip.compress(as_lines(made(5, 200))))
-    if suffix == ".zst":
-        (tmp_path / "d.jsonl.zst").write_bytes(zstandard.compress(as_lines(made(5, 200))))
+def test_truncated_and_damaged_files(tokenizer, tmp_path):
+    for first, suffix, compress in ((0, ".gz", gzip.compress), (300, ".zst", zstandard.compress)):
+        whole = compress(as_lines(made(60, first)))
+        (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[: len(whole) * 9 // 10])
+        (tmp_path / f"b.jsonl{suffix}").write_bytes(b"certainly not compressed")
+        (tmp_path / f"c.jsonl{suffix}").write_bytes(b"")
+        (tmp_path / f"d.jsonl{suffix}").write_bytes(compress(as_lines(made(5, first + 200))))
     output = tmp_path / "out"
-    sources = {"code": [str(tmp_path / f"*.jsonl{suffix}")]}
-    manifest = run(output, sources, tokenizer_path=tokenizer)
+    manifest = run(output, {"code": [f"{tmp_path}/*.jsonl*"]}, tokenizer_path=tokenizer)
     assert dropped(manifest) == {
-        "unreadable: truncated file": 1,
-        "unreadable: damaged compression": 1,
+        "unreadable: truncated file": 2,
+        "unreadable: damaged compression": 2,
     }
     found = {record["text"] for record in records(output)}
-    assert {r["content"] for r in made(5, 200)} <= found
-    assert found <= {r["content"] for r in [*made(60), *made(5, 200)]}
-    if suffix == ".gz":
-        assert len(found) > 35, "what can be read of a truncated file is kept"
+    cut = {record["content"] for first in (0, 300) for record in made(60, first)}
+    whole = {record["content"] for first in (200, 500) for record in made(5, first)}
+    assert whole <= found <= cut | whole
+    of_gzip = found & {record["content"] for record in made(60)}
+    assert len(of_gzip) > 35, "what can be read of a truncated file is kept"
 
 
 def test_damaged_parquet(tokenizer, tmp_path):
@@ -307,18 +218,18 @@ def test_damaged_parquet(tokenizer, tmp_path):
 def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    with open(folder / "long.jsonl", "wb") as stream:
-        stream.write(b'{"content": "' + b"y" * 20_000_000)
-    for i in range(2000):
+    (folder / "long.jsonl").write_bytes(b'{"content": "' + b"y" * 3_000_000)
+    for i in range(500):
         (folder / f"{i:04d}.jsonl").write_bytes(
             as_lines(made(1, 10_000 + i)) if i % 20 == 0 else b""
         )
+    gin.bind_parameter("corpus.RecordSettings.max_record_bytes", 1_000_000)
     output = tmp_path / "out"
     manifest = run(output, {"code": [str(folder / "*.jsonl")]}, tokenizer_path=tokenizer)
-    assert manifest["collected"]["files"] == 2001
+    assert manifest["collected"]["files"] == 501
     assert dropped(manifest) == {"malformed: line too long": 1}
-    assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 20_000_013
-    assert len(records(output)) == 100
+    assert manifest["dropped"]["code"]["malformed: line too long"]["bytes"] == 3_000_013
+    assert len(records(output)) == 25
 
 
 def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
@@ -344,13 +255,50 @@ def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
     assert dropped(other) == {"exact duplicate": 9}
 
 
+def test_a_planted_solution_is_found_and_named(tokenizer, tmp_path):
+    solution = "".join(f"    ledger = ledger.credit({word!r})\n" for word in VERBS)
+    evaluation = tmp_path / "made.jsonl"
+    evaluation.write_text(json.dumps({"task_id": "Made/7", "code": solution}))
+    folder, leaks = tmp_path / "in", []
+    folder.mkdir()
+    for i in range(2):  # in both of two tasks
+        content = f"{python_module(800 + i)}\n\n# A copy\n{solution.upper()}"
+        leaks.append({"content": content, "path": f"leak{i}.py"})
+        (folder / f"{i}.jsonl").write_bytes(as_lines([leaks[i], *made(8, 8 * i)]))
+    gin.bind_parameter("corpus.DecontaminateSettings.files", [str(evaluation)])
+    gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
+    output, sources = tmp_path / "out", {"code": [f"{folder}/*.jsonl"]}
+    manifest = run(output, sources, tokenizer_path=tokenizer)
+    bundled, own = manifest["decontamination"]["sets"]
+    assert bundled["file"] == "evaluation/problems/problems.jsonl" and bundled["tasks"] > 0
+    assert own == {
+        "file": str(evaluation),
+        "sha256": hashlib.sha256(evaluation.read_bytes()).hexdigest(),
+        "tasks": 1,
+        "too_short": 0,
+    }
+    assert manifest["decontamination"]["removed"] == [
+        {
+            "path": leak["path"],
+            "source": "code",
+            "bytes": len(leak["content"]),
+            "matches": [{"file": str(evaluation), "task": "Made/7", "share": 1.0}],
+        }
+        for leak in leaks
+    ]
+    assert dropped(manifest) == {"overlaps made.jsonl": 2}
+    kept = {record["text"] for record in records(output)}
+    assert kept == {record["content"] for record in made(16)}
+    # Another set under the same name is another corpus.
+    evaluation.write_text(json.dumps({"task_id": "Made/8", "code": solution}))
+    with pytest.raises(UserError, match="evaluation_sets.*made.jsonl is .*delete it"):
+        run(output, sources, tokenizer_path=tokenizer)
+
+
 # The corpus
 
 
 def test_the_corpus_is_an_ordinary_one(tmp_path):
-    from codellama_jax.data import RowStream
-    from codellama_jax.text.vocabulary import Vocabulary
-
     write_parquet(tmp_path / "a.parquet", made(150))
     prose = [{"text": prose_text(i), "path": f"q{i}.md"} for i in range(60)]
     (tmp_path / "qa.jsonl").write_bytes(as_lines(prose[:30]))
@@ -382,9 +330,6 @@ def test_the_corpus_is_an_ordinary_one(tmp_path):
     for source in ("code", "nl_code", "nl"):
         sides = [{r["text"] for r in records(output, source, s)} for s in ("train", "heldout")]
         assert not sides[0] & sides[1] and all(sides)
-    stream = RowStream("code_llama", 128, 0, corpus=str(output))
-    assert all(stream.row(n)["inputs"].any() for n in range(100))
-    assert not stream.set_aside()
     assert (
         prepare(
             output_dir=str(output), sources=sources, heldout_fraction=0.1, vocab_size=VOCABULARY
@@ -435,20 +380,35 @@ def test_killed_half_way_it_continues_to_the_same_bytes(tmp_path):
 
 
 def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
-    """Slurm's commands, which run here what they are given at once."""
+    """Slurm's commands, which run here what they are given once the last stage is submitted."""
     commands = tmp_path / "bin"
     commands.mkdir()
     (commands / "sbatch").write_text(
-        "#!/bin/bash\nfor script; do :; done\n"
+        "#!/bin/bash\nset -e\nfor script; do :; done\n"
         "grep -q merge_stats $script && echo Submitted batch job 8 && exit\n"
         'last=$(sed -n "s/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p" "$script")\n'
         "for i in $(seq 0 ${last:-0}); do\n"
-        "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 SLURM_NODELIST=here bash $script >&2 || exit 1\n"
-        "done\necho Submitted batch job 7\n"
+        "  SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=7 bash $script >&2\n"
+        f"done\nif grep -q prepare-finish $script; then\n"
+        f"  SLURM_NODELIST=here {sys.executable} {commands}/run.py >&2\n"
+        "fi\necho Submitted batch job 7\n"
     )
     # Its own options: -l, and -n with a number.
-    (commands / "srun").write_text('#!/bin/bash\nexec "${@:4}"\n')
+    (commands / "srun").write_text(
+        '#!/bin/bash\nset -e\necho "$SLURM_ARRAY_TASK_ID" $(command -v "$4") "${@:5}"'
+        f" >> {commands}/jobs\n"
+    )
     (commands / "scontrol").write_text("#!/bin/bash\necho here\n")
+    # A program each, but one interpreter, as that takes longest to start.
+    (commands / "run.py").write_text(
+        "import os, runpy, sys\n"
+        f"for job in open({str(commands / 'jobs')!r}):\n"
+        "    os.environ['SLURM_ARRAY_TASK_ID'], *sys.argv = job.split()\n"
+        "    try:\n"
+        "        runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code\n"
+    )
     for name in ("sbatch", "srun", "scontrol"):
         (commands / name).chmod(0o755)
     binaries = Path(sys.executable).parent

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codellama_jax.corpus.evaluation_sets import EvaluationSet
 from codellama_jax.corpus.files.atomic import replacing
 from codellama_jax.corpus.files.plan import PLAN, TOKENIZER, Plan, make_plan
 from codellama_jax.corpus.files.settings import ExecutorSettings, FilesSettings
@@ -21,6 +22,7 @@ def prepare_files(
     output: Path,
     parameters: dict[str, Any],
     model: bytes | None,
+    sets: Sequence[EvaluationSet],
     settings: FilesSettings,
     workers: int | None,
 ) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def prepare_files(
       parameters: everything that decides what is in the corpus, as the manifest will hold it;
         of them seed, heldout_fraction and vocab_size are read here.
       model: a tokenizer to use; None to train one.
+      sets: the evaluation sets whose tasks must not be in it.
 
     Raises:
       UserError: nothing to read, a damaged setting, a full disk, another run at work on it, or one
@@ -62,12 +65,14 @@ def prepare_files(
         if model is not None:
             with replacing(work / TOKENIZER) as temporary:
                 temporary.write_bytes(model)
-        stages = stages_of(plan, work, settings, train_tokenizer=model is None)
+        stages = stages_of(plan, work, sets, settings, train_tokenizer=model is None)
         run_stages(stages, work / "logs", executor, workers, progress)
         manifest = read_manifest(work / "corpus")
         with writing(output):
             (work / "corpus").rename(output)
         shutil.rmtree(work, ignore_errors=True)
+    removed = len(manifest["decontamination"]["removed"])
+    progress.say(f"removed {removed:,} documents that hold tasks of evaluation sets")
     documents = sum(s["documents"] for of in manifest["sources"].values() for s in of.values())
     progress.total(f"wrote {output}, {documents:,} records")
     return manifest

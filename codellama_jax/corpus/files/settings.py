@@ -7,6 +7,7 @@ from typing import Any, Literal
 import gin
 
 from codellama_jax.corpus.collect import CollectSettings
+from codellama_jax.corpus.decontaminate import DecontaminateSettings
 from codellama_jax.corpus.deduplicate import DeduplicateSettings
 from codellama_jax.corpus.filters import FilterSettings
 from codellama_jax.corpus.shards import ShardSettings
@@ -66,6 +67,7 @@ class FilesSettings:
     tasks: TaskSettings = field(default_factory=TaskSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
     limits: FilterSettings = field(default_factory=FilterSettings)
+    decontaminate: DecontaminateSettings = field(default_factory=DecontaminateSettings)
     signing: DeduplicateSettings = field(default_factory=DeduplicateSettings)
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     shards: ShardSettings = field(default_factory=ShardSettings)

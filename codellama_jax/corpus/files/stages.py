@@ -4,6 +4,7 @@ Each stage's tasks run side by side; a stage begins when the one before is done.
 interrupted is done again, and writes the same files.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from datatrove.pipeline.dedup.exact_dedup import (
@@ -17,7 +18,9 @@ from datatrove.pipeline.dedup.minhash import (
     MinhashDedupFilter,
 )
 
+from codellama_jax.corpus.evaluation_sets import EvaluationSet
 from codellama_jax.corpus.files.account import Excluded
+from codellama_jax.corpus.files.decontaminate import Decontaminate
 from codellama_jax.corpus.files.executors import Stage
 from codellama_jax.corpus.files.near import Sign, Verify, band_config, exact_config
 from codellama_jax.corpus.files.plan import PLAN, TOKENIZER, Plan
@@ -32,16 +35,22 @@ _BUFFERED = 1024  # signatures of a file read at a time; datatrove's 5 are a sys
 
 
 def stages_of(
-    plan: Plan, work: Path, settings: FilesSettings, train_tokenizer: bool
+    plan: Plan,
+    work: Path,
+    sets: Sequence[EvaluationSet],
+    settings: FilesSettings,
+    train_tokenizer: bool,
 ) -> list[Stage]:
     """All stages in order.
 
     Args:
       work: the folder they work in, on a file system that all tasks share.
+      sets: the evaluation sets whose tasks are left out.
     """
     seed, vocab_size = plan.parameters["seed"], plan.parameters["vocab_size"]
     side = SideSettings(seed, plan.parameters["heldout_fraction"])
     drops, store, shards = work / "drops", work / "store", work / "shards"
+    removals = work / "removals"
     exact = exact_config()
     bands = band_config(settings.signing, settings.tasks.band_recall)
     finders = min(_FINDERS, plan.tasks)
@@ -58,6 +67,8 @@ def stages_of(
             [
                 ReadInputs(work / PLAN, drops, settings.records),
                 Select(drops, settings.records, settings.limits),
+                # Before the store, so that no later step ever sees what is to be kept out.
+                Decontaminate(removals, drops, sets, settings.decontaminate),
                 WriteStore(store),
                 ExactDedupSignature(str(digests), exact, finders),
             ],
@@ -108,7 +119,7 @@ def stages_of(
         ),
         Stage(
             "finish",
-            [Finish(work / PLAN, drops, shards, work / TOKENIZER, work / "corpus")],
+            [Finish(work / PLAN, drops, removals, shards, work / TOKENIZER, work / "corpus")],
             1,
         ),
     ]

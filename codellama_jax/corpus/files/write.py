@@ -14,6 +14,7 @@ from codellama_jax.corpus import document as corpus
 from codellama_jax.corpus.drops import Drops
 from codellama_jax.corpus.files.account import load_drops, nothing_kept
 from codellama_jax.corpus.files.atomic import replacing
+from codellama_jax.corpus.files.decontaminate import load_account
 from codellama_jax.corpus.files.plan import Plan
 from codellama_jax.corpus.files.sample import SideSettings, to_corpus
 from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
@@ -92,9 +93,17 @@ class Finish(PipelineStep):
 
     type, name = "writer", "corpus"
 
-    def __init__(self, plan: Path, drops: Path, shards: Path, tokenizer: Path, output: Path):
+    def __init__(
+        self,
+        plan: Path,
+        drops: Path,
+        removals: Path,
+        shards: Path,
+        tokenizer: Path,
+        output: Path,
+    ):
         super().__init__()
-        self.plan, self.drops, self.shards = plan, drops, shards
+        self.plan, self.drops, self.removals, self.shards = plan, drops, removals, shards
         self.tokenizer, self.output = tokenizer, output
 
     def run(self, data: None = None, rank: int = 0, world_size: int = 1) -> None:
@@ -132,6 +141,7 @@ class Finish(PipelineStep):
             collected={"files": files, "bytes": size, "read_files": files},
             sources=sources,
             dropped=drops.table(),
+            decontamination=load_account(self.removals),
         )
         with writing(self.output / FILE):
             write_manifest(self.output, manifest)
