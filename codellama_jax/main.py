@@ -74,14 +74,12 @@ def _report(arguments: Arguments) -> Any:
 
 
 def _inspect(arguments: Arguments) -> Any:
-    from codellama_jax import (
-        data,
-        training,  # noqa: F401 - a run's configuration names its phases
-    )
+    from codellama_jax import training  # noqa: F401 - a run's configuration names its phases
+    from codellama_jax.data import inspect
 
     _configure(arguments)
     names = ("mixture", "row_length", "seed", "first", "rows", "counted_rows", "tokens", "color")
-    return data.inspect(**_given(arguments, *names, "html"))
+    return inspect(**_given(arguments, *names, "html"))
 
 
 def _describe(arguments: Arguments) -> Any:
