@@ -346,6 +346,7 @@ def program(tmp_path: Path, output: Path, folder: Path) -> subprocess.Popen:
         "if __name__ == '__main__':\n"
         "    gin.bind_parameter('corpus.TaskSettings.task_bytes', 1000)\n"
         "    gin.bind_parameter('corpus.TaskSettings.band_recall', 0.2)\n"
+        "    gin.bind_parameter('corpus.ShardSettings.shard_bytes', 2000)\n"
         f"    prepare(output_dir={str(output)!r}, sources={{'code': ['{folder}/*.jsonl']}},"
         f" heldout_fraction=0.1, vocab_size={VOCABULARY}, workers=2)\n"
     )
@@ -360,6 +361,8 @@ def test_killed_half_way_it_continues_to_the_same_bytes(tmp_path):
         (folder / f"{i}.jsonl").write_bytes(as_lines(made(30, 30 * i)) + b"{\n")
     sources = {"code": [f"{folder}/*.jsonl"]}
     gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
+    # Some 200 shards, so that there is time to be killed while they are written.
+    gin.bind_parameter("corpus.ShardSettings.shard_bytes", 2000)
     run(whole, sources)
     process = program(tmp_path, output, folder)
     partial = tmp_path / "killed.partial"

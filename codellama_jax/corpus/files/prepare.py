@@ -68,11 +68,11 @@ def prepare_files(
         stages = stages_of(plan, work, sets, settings, train_tokenizer=model is None)
         run_stages(stages, work / "logs", executor, workers, progress)
         manifest = read_manifest(work / "corpus")
+        removed = len(manifest["decontamination"]["removed"])
+        progress.say(f"removed {removed:,} documents that hold tasks of evaluation sets")
         with writing(output):
             (work / "corpus").rename(output)
         shutil.rmtree(work, ignore_errors=True)
-    removed = len(manifest["decontamination"]["removed"])
-    progress.say(f"removed {removed:,} documents that hold tasks of evaluation sets")
     documents = sum(s["documents"] for of in manifest["sources"].values() for s in of.values())
     progress.total(f"wrote {output}, {documents:,} records")
     return manifest
