@@ -261,10 +261,10 @@ def test_a_planted_solution_is_found_and_named(tokenizer, tmp_path):
     evaluation.write_text(json.dumps({"task_id": "Made/7", "code": solution}))
     folder, leaks = tmp_path / "in", []
     folder.mkdir()
-    for i in range(2):  # in both of two tasks
+    for i in range(2):  # in both of two tasks, behind as many as are judged at a time
         content = f"{python_module(800 + i)}\n\n# A copy\n{solution.upper()}"
         leaks.append({"content": content, "path": f"leak{i}.py"})
-        (folder / f"{i}.jsonl").write_bytes(as_lines([leaks[i], *made(8, 8 * i)]))
+        (folder / f"{i}.jsonl").write_bytes(as_lines([*made(66, 66 * i), leaks[i]]))
     gin.bind_parameter("corpus.DecontaminateSettings.files", [str(evaluation)])
     gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
     output, sources = tmp_path / "out", {"code": [f"{folder}/*.jsonl"]}
@@ -288,7 +288,7 @@ def test_a_planted_solution_is_found_and_named(tokenizer, tmp_path):
     ]
     assert dropped(manifest) == {"overlaps made.jsonl": 2}
     kept = {record["text"] for record in records(output)}
-    assert kept == {record["content"] for record in made(16)}
+    assert kept == {record["content"] for record in made(132)}
     # Another set under the same name is another corpus.
     evaluation.write_text(json.dumps({"task_id": "Made/8", "code": solution}))
     with pytest.raises(UserError, match="evaluation_sets.*made.jsonl is .*delete it"):
