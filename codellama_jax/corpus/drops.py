@@ -45,7 +45,3 @@ class Drops:
     def seen_table(self) -> dict[str, int]:
         """{source: documents seen}, sorted."""
         return dict(sorted(self._seen.items()))
-
-    def documents(self, source: str) -> int:
-        """Number of documents dropped from `source`."""
-        return sum(row["documents"] for row in self._counts.get(source, {}).values())

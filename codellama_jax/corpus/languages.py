@@ -5,6 +5,7 @@ import re
 # Sources of the corpus; `python` is a part of `code`, `excerpts` are held out only.
 CODE, PYTHON, NL_CODE, NL, DIALOGUES = "code", "python", "nl_code", "nl", "dialogues"
 EXCERPTS = "excerpts"
+SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES, EXCERPTS)  # all that a corpus folder has
 
 CODE_EXTENSIONS = {
     ".py": "python",

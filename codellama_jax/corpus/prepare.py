@@ -20,7 +20,7 @@ from codellama_jax.corpus.evaluation_sets import EvaluationSet, read_evaluation_
 from codellama_jax.corpus.excerpts import ExcerptSettings
 from codellama_jax.corpus.files import FilesSettings, prepare_files
 from codellama_jax.corpus.gather import gather
-from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
+from codellama_jax.corpus.languages import CODE, DIALOGUES, NL, NL_CODE
 from codellama_jax.corpus.manifest import (
     FILE,
     differences,
@@ -38,8 +38,6 @@ from codellama_jax.corpus.workers import Workers
 from codellama_jax.corpus.write import write_sources
 from codellama_jax.errors import UserError
 from codellama_jax.text.vocabulary import Vocabulary
-
-SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES, EXCERPTS)
 
 
 @dataclass(frozen=True)

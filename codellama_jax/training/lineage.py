@@ -27,11 +27,15 @@ def check_settings(record: dict[str, Any], phase: Phase, config: LlamaConfig, pl
     now = {**dataclasses.asdict(phase), **dataclasses.asdict(config)}
     # These change neither the result nor what a person takes the phase for.
     free = ("purpose", "scan_unroll", "attention", "attention_block", "remat")
-    _refuse_change(
+    changed = _changed(
         {k: v for k, v in saved.items() if k not in free},
         {k: v for k, v in now.items() if k not in free},
-        f"{place}: the phase was begun with other settings",
     )
+    if changed:
+        raise UserError(
+            f"{place}: the phase was begun with other settings: {told(changed)}; put it back or"
+            " choose another run directory"
+        )
 
 
 def check_fingerprint(
@@ -57,11 +61,6 @@ def told(changed: dict[str, Any]) -> str:
     first = next(iter(changed))
     was, now = (_short(changed[first][when]) for when in ("was", "is"))
     return f"{', '.join(changed)} changed ({first} was {was}, is {now})"
-
-
-def _refuse_change(saved: dict[str, Any], now: dict[str, Any], what: str) -> None:
-    if changed := _changed(saved, now):
-        raise UserError(f"{what}: {told(changed)}; put it back or choose another run directory")
 
 
 def _changed(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from codellama_jax.corpus.files.atomic import replacing
 from codellama_jax.corpus.files.decontaminate import load_account
 from codellama_jax.corpus.files.plan import Plan
 from codellama_jax.corpus.files.sample import SideSettings, to_corpus
-from codellama_jax.corpus.languages import CODE, DIALOGUES, EXCERPTS, NL, NL_CODE, PYTHON
+from codellama_jax.corpus.languages import CODE, PYTHON, SOURCES
 from codellama_jax.corpus.manifest import (
     FILE,
     describe_split,
@@ -32,7 +32,6 @@ from codellama_jax.corpus.write import count_tokens
 from codellama_jax.text.vocabulary import Vocabulary
 
 _BATCH = 64  # documents encoded at a time
-_SOURCES = (CODE, PYTHON, NL_CODE, NL, DIALOGUES, EXCERPTS)
 
 Counted = tuple[corpus.Document, int]
 
@@ -111,7 +110,7 @@ class Finish(PipelineStep):
         plan = Plan.load(self.plan)
         written = [json.loads(path.read_text()) for path in sorted(self.shards.glob("*.json"))]
         sources: dict[str, dict[str, dict]] = {}
-        for source in _SOURCES:
+        for source in SOURCES:
             with writing(self.output):
                 (self.output / source).mkdir(parents=True, exist_ok=True)
             sources[source] = {
