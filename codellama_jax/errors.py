@@ -16,6 +16,17 @@ class UserError(Exception):
     """
 
 
+RESTART = 75  # exit code of an interrupted program; sysexits.h calls it EX_TEMPFAIL
+
+
+class Interrupted(Exception):
+    """The program was ended from outside: preempted, another host lost, a step that hung.
+
+    The command line prints the message on one line and exits with code 75 (RESTART): started again,
+    it continues, and launchers do start it again.
+    """
+
+
 _PLACES = {
     errno.ENOSPC: "the disk is full; free some room: what was saved whole before is kept",
     errno.EDQUOT: "the disk quota is used up: what was saved whole before is kept",

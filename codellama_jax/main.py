@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codellama_jax import __version__
-from codellama_jax.errors import UserError, explain
+from codellama_jax.errors import RESTART, Interrupted, UserError, explain
 
 Arguments = argparse.Namespace
 ROOT = Path(__file__).resolve().parent.parent
@@ -265,7 +265,11 @@ def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
+    """Runs one verb; returns the exit code.
+
+    0; 2 for a user's mistake; 75 when interrupted from outside, to be started again; 130 when
+    interrupted by the user.
+    """
     arguments = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     threading.excepthook = _tell_unless_explained
@@ -277,6 +281,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where it was", file=sys.stderr)
         return 130
+    except Interrupted as interrupted:
+        print(f"codellama-jax: interrupted: {interrupted}; start again", file=sys.stderr)
+        return RESTART
     except Exception as error:
         message = explain(error)
         if message is None:

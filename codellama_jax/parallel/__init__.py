@@ -1,5 +1,6 @@
 """Device meshes and the table from logical to mesh axes."""
 
+from codellama_jax.parallel.hosts import gathered, is_first, losing_hosts, tell, wait_for_all
 from codellama_jax.parallel.mesh import AXES, make_mesh
 from codellama_jax.parallel.rules import (
     axis_rules,
@@ -15,11 +16,16 @@ __all__ = [
     "AXES",
     "axis_rules",
     "constrain",
+    "gathered",
+    "is_first",
+    "losing_hosts",
     "make_mesh",
     "named_sharding",
     "partition_spec",
     "replicated",
     "start_devices",
+    "tell",
     "tree_shardings",
     "tune_host",
+    "wait_for_all",
 ]

@@ -3,67 +3,126 @@
   <phase>/checkpoints/<step>/params      the parameter tree
   <phase>/checkpoints/<step>/optimizer   moments and step
   <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
+  <phase>/checkpoints/<step>/digests     sizes and checksums of all that
+  <phase>/damaged/<step>                 checkpoints that were found damaged
 
-A step's folder appears under its name only when all of it is written.
+A step's folder appears under its name only when all of it is written, and counts only when its
+digests are there too.
 """
 
 import shutil
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gin
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from codellama_jax.errors import UserError
+from codellama_jax.parallel import gathered, is_first, wait_for_all
 from codellama_jax.training.state import TrainState
-from codellama_jax.weights import FOLDER
+from codellama_jax.weights import FOLDER, damage, steps_saved, write_digests
 
 
 @gin.configurable
 class PhaseCheckpoints:
     """Saves and restores the state of one phase.
 
+    A save copies the state and returns; the files are written while training goes on.
+
     Args:
       directory: the phase's folder.
-      save_every: steps between saves; the last step is always saved.
-      keep: checkpoints kept.
+      save_every: steps between saves; the last step is always saved, and so is the one at which
+        the run is preempted.
+      keep: the newest checkpoints kept, two at least, for the case that one is damaged.
+      permanent_every: of every so many steps one checkpoint is kept for good; None keeps none.
+      permanent_hours: the same by age.
+      best: as many of those with the lowest held-out loss are kept (of steps at which
+        `HeldOut.every` measured it).
+      timeout_seconds: longest time that writing one may take.
+
+    Raises:
+      UserError: fewer than two to keep.
+
+    Attributes:
+      start: step of the newest whole checkpoint, 0 when there is none. Damaged ones after it were
+        told and put aside.
+      stalled: seconds that training has waited for saves.
     """
 
-    def __init__(self, directory: Path, save_every: int = 100, keep: int = 2):
-        options = ocp.CheckpointManagerOptions(
-            save_interval_steps=save_every, max_to_keep=keep, cleanup_tmp_directories=True
-        )
+    def __init__(
+        self,
+        directory: Path,
+        save_every: int = 100,
+        keep: int = 2,
+        permanent_every: int | None = None,
+        permanent_hours: float | None = None,
+        best: int = 0,
+        timeout_seconds: int = 1200,
+    ):
+        if keep < 2:
+            raise UserError(
+                f"PhaseCheckpoints.keep = {keep}: keep 2 at least, as the newest may be damaged"
+            )
+        self._phase, self._save_every = directory, save_every
         self._directory = (directory / FOLDER).absolute()
+        self._sealing: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self.stalled = 0.0
+        self.start = self._newest_whole()
+        policies: list[Any] = [preservation.LatestN(keep)]
+        if permanent_every:
+            policies.append(preservation.EveryNSteps(permanent_every))
+        if permanent_hours:
+            policies.append(preservation.EveryNSeconds(int(permanent_hours * 3600)))
+        if best:
+            policies.append(
+                preservation.BestN(
+                    get_metric_fn=lambda metrics: metrics["heldout_loss"],
+                    reverse=True,
+                    n=best,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
         self._manager = ocp.CheckpointManager(
             self._directory,
-            options=options,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation.AnyPreservationPolicy(policies),
+                cleanup_tmp_directories=True,
+                async_options=ocp.AsyncOptions(timeout_secs=timeout_seconds),
+            ),
             item_names=("params", "optimizer", "record"),
         )
 
-    def latest(self) -> int | None:
-        """The last step saved whole."""
-        return self._manager.latest_step()
-
     def due(self, step: int) -> bool:
-        """Whether `save` would save this step."""
-        return self._manager.should_save(step)
+        """Whether a checkpoint of this step is wanted."""
+        return step % self._save_every == 0
 
-    def save(self, step: int, state: TrainState, record: dict[str, Any], last: bool) -> None:
+    def save(
+        self,
+        step: int,
+        state: TrainState,
+        record: dict[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Begins to save; the state is copied before this returns, the files are written after.
+
+        Args:
+          step: of the state.
+          state: parameters, moments and step.
+          record: JSON.
+          metrics: with "heldout_loss" where it was measured at this step.
 
         Raises:
           UserError: the disk has no room for it. Orbax would find out in the middle of writing.
         """
-        self._manager.wait_until_finished()  # as Orbax would: what it writes needs room too
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        free = shutil.disk_usage(self._directory).free
-        if free < needed:
-            raise UserError(
-                f"the disk is full: a checkpoint of step {step} needs {needed / 1e6:,.1f} MB,"
-                f" {self._directory} has {free / 1e6:,.1f} MB left; make room or set another"
-                " train.run_dir, and start again: it continues"
-            )
+        began = time.perf_counter()
+        self._settle()  # what is being written needs room too
+        self._check_room(step, state)
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -71,8 +130,12 @@ class PhaseCheckpoints:
                 optimizer=ocp.args.StandardSave({"moments": state.optimizer, "step": state.step}),
                 record=ocp.args.JsonSave(record),
             ),
-            force=last,
+            metrics=dict(metrics) if metrics else None,
+            force=True,
         )
+        self._sealing = threading.Thread(target=self._seal, args=(step,), name="digests")
+        self._sealing.start()
+        self.stalled += time.perf_counter() - began
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state saved at `step`, in the layout of the abstract state `like`."""
@@ -92,6 +155,57 @@ class PhaseCheckpoints:
         return self._manager.restore(step, args=args).record
 
     def close(self) -> None:
-        """Waits for saves under way and reports their errors."""
-        self._manager.wait_until_finished()
+        """Waits for the save under way and reports its errors."""
+        began = time.perf_counter()
+        self._settle()
+        self.stalled += time.perf_counter() - began
         self._manager.close()
+
+    def _newest_whole(self) -> int:
+        """Every process reads its part of the files; what one of them finds, all go by."""
+        for step in reversed(steps_saved(self._phase)):
+            folder = self._directory / str(step)
+            found = damage(folder, share=jax.process_index(), shares=jax.process_count())
+            finders = [number for number, bad in enumerate(gathered(bool(found))) if bad]
+            if not finders:
+                return step
+            if finders[0] == jax.process_index():
+                print(f"{found}: the checkpoint is put aside, the one before counts", flush=True)
+            if is_first():
+                self._put_aside(folder)
+            wait_for_all(f"put aside {folder}")
+        return 0
+
+    def _put_aside(self, folder: Path) -> None:
+        aside = self._phase / "damaged"
+        aside.mkdir(exist_ok=True)
+        number = 1
+        while (target := aside / f"{folder.name}.{number}").exists():
+            number += 1
+        folder.rename(target)
+
+    def _check_room(self, step: int, state: TrainState) -> None:
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            raise UserError(
+                f"the disk is full: a checkpoint of step {step} needs {needed / 1e6:,.1f} MB,"
+                f" {self._directory} has {free / 1e6:,.1f} MB left; make room or set another"
+                " train.run_dir, and start again: it continues"
+            )
+
+    def _seal(self, step: int) -> None:
+        try:
+            self._manager.wait_until_finished()
+            place = (jax.process_index(), jax.process_count())
+            write_digests(self._directory / str(step), *place)
+        except BaseException as error:  # handed to the training loop, which raises it
+            self._failure = error
+
+    def _settle(self) -> None:
+        if self._sealing:
+            self._sealing.join()
+            self._sealing = None
+        if self._failure:
+            failure, self._failure = self._failure, None
+            raise failure

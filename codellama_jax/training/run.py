@@ -9,10 +9,11 @@ import gin
 import jax
 
 from codellama_jax.model import LlamaConfig
-from codellama_jax.parallel import make_mesh
+from codellama_jax.parallel import losing_hosts, make_mesh, tell
 from codellama_jax.training.phase import Phase, in_order
 from codellama_jax.training.progress import clock
 from codellama_jax.training.trainer import train_phase
+from codellama_jax.training.watchdog import Watchdog
 
 
 @gin.configurable
@@ -42,10 +43,9 @@ def train(
     config = LlamaConfig()
     folders = {phase.name: Path(run_dir) / phase.name for phase in ordered}
     shape = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
-    print(
+    tell(
         f"{config.num_parameters:,} parameters on {mesh.size} {mesh.devices.flat[0].device_kind}"
-        f" devices ({shape or 'no sharding'}); phases: {' → '.join(folders)}",
-        flush=True,
+        f" devices ({shape or 'no sharding'}); phases: {' → '.join(folders)}"
     )
     for phase in ordered:
         folder = folders[phase.name]
@@ -54,10 +54,10 @@ def train(
         parent = folders[phase.parent] if phase.parent else None
         began = time.monotonic()
 
-        with jax.set_mesh(mesh):
+        with jax.set_mesh(mesh), Watchdog(folder) as watchdog, losing_hosts():
             trained = train_phase(
-                phase, phase_config, mesh, folder, parent, seed, accept_changed_data
+                phase, phase_config, mesh, folder, parent, seed, watchdog, accept_changed_data
             )
         took = f"done in {clock(time.monotonic() - began)}" if trained else "is complete"
-        print(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}", flush=True)
+        tell(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}")
     return {name: str(folder) for name, folder in folders.items()}

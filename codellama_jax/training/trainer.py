@@ -1,7 +1,6 @@
 """The training loop of one phase."""
 
 import dataclasses
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,19 @@ from jax.sharding import Mesh
 
 from codellama_jax import __version__
 from codellama_jax.data import HostLoader, RowStream
-from codellama_jax.errors import UserError
+from codellama_jax.errors import Interrupted, UserError
 from codellama_jax.model import LlamaConfig, param_axes
+from codellama_jax.parallel import is_first, tell
 from codellama_jax.training.checkpoints import PhaseCheckpoints
+from codellama_jax.training.heldout import HeldOut
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
+from codellama_jax.training.preemption import Preemption
 from codellama_jax.training.progress import Progress
 from codellama_jax.training.state import abstract_state, init_state, state_from_params
 from codellama_jax.training.step import make_train_step
+from codellama_jax.training.watchdog import Watchdog
 from codellama_jax.weights import config_of, load_params, read_record
 
 
@@ -31,6 +34,7 @@ def train_phase(
     directory: Path,
     parent: Path | None,
     seed: int,
+    watchdog: Watchdog,
     accept_changed_data: bool = False,
 ) -> bool:
     """Trains a phase to its last step, from its last checkpoint if it has one.
@@ -42,6 +46,7 @@ def train_phase(
       directory: the phase's folder; checkpoints and metrics go there.
       parent: the parent phase's folder, or None to start from random parameters.
       seed: of initial parameters and of the data's order.
+      watchdog: hears of every step.
       accept_changed_data: continue although the data is not what the checkpoint was trained on;
         its record then says from which step on, and what changed.
 
@@ -50,9 +55,11 @@ def train_phase(
 
     Raises:
       UserError: a parent that does not fit, another data pipeline than the checkpoint's.
+      Interrupted: the machine is being taken away; the last step is saved.
     """
+    preemption = Preemption()
     checkpoints = PhaseCheckpoints(directory)
-    start = checkpoints.latest() or 0
+    start = checkpoints.start
     if start:
         record = checkpoints.record(start)
         check_settings(record, phase, config, directory)
@@ -67,7 +74,8 @@ def train_phase(
             f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
             f" {config.vocab_size}: set LlamaConfig.vocab_size"
         )
-    stream.vocabulary.save(directory / stream.vocabulary.file_name)
+    if is_first():
+        stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
     optimizer = make_optimizer(param_axes(config))
@@ -78,20 +86,20 @@ def train_phase(
         changes = record["data"].get("changes", [])
         if changed:
             changes = [*changes, {"step": start, "changed": changed}]
-            print(
+            tell(
                 f"{phase.name}: accepted that the data from step {start} on is other:"
                 f" {told(changed)}"
             )
         state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
         ancestors = record["lineage"][:-1]
-        print(f"{phase.name}: continues from step {start}")
+        tell(f"{phase.name}: continues from step {start}")
     elif parent:
         record = read_record(parent)
         parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
         params = load_params(parent, parent_config, mesh)
         state = state_from_params(config, optimizer, mesh, params)
         ancestors = record["lineage"]
-        print(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
+        tell(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
     else:
         state = init_state(config, optimizer, mesh, seed)
         ancestors = []
@@ -104,31 +112,42 @@ def train_phase(
 
     # The loop. Metrics of a step are read when the next one is under way.
     step_fn = make_train_step(config, optimizer, mesh)
+    held_out = HeldOut(config, phase, mesh)
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
     progress = Progress(directory, phase, start, flops)
     names = [task.name for task in stream.tasks]
-    pending: tuple[int, dict] | None = None
-    batches = loader.batches(start, phase.steps)
-    for step, batch in zip(itertools.count(start + 1), batches):
+    pending: tuple[int, dict, dict] | None = None
+    preempted = False
+    for step, batch in enumerate(loader.batches(start, phase.steps), start + 1):
         state, metrics = step_fn(state, batch, rates[step - 1])
         if pending:
             progress.write(*_readable(*pending, names, rates), loader.waited)
-        pending = (step, metrics)
-        last = step == phase.steps
-        if last or checkpoints.due(step):
+        watchdog.beat(f"step {step} of {phase.name}")
+        heldout = held_out.measure(step, state.params)
+        pending = (step, metrics, heldout)
+        preempted = preemption.reached(step)
+        if preempted or step == phase.steps or checkpoints.due(step):
             position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
-            checkpoints.save(step, state, {**record, "data": position}, last)
+            checkpoints.save(step, state, {**record, "data": position}, heldout)
+        if preempted:
+            break
     progress.write(*_readable(*pending, names, rates), loader.waited)
     progress.close()
     checkpoints.close()
     for place, count in stream.set_aside().items():
-        print(f"{phase.name}: record set aside {count} x: {place}")
+        tell(f"{phase.name}: record set aside {count} x: {place}")
+    if preempted and step < phase.steps:
+        raise Interrupted(f"{phase.name}: preempted; step {step} is saved")
     return True
 
 
 def _readable(
-    step: int, metrics: dict[str, jax.Array], names: list[str], rates: np.ndarray
+    step: int,
+    metrics: dict[str, jax.Array],
+    heldout: dict[str, Any],
+    names: list[str],
+    rates: np.ndarray,
 ) -> tuple[int, dict[str, Any]]:
     values = jax.device_get(metrics)
     losses, tokens = (
@@ -142,4 +161,5 @@ def _readable(
         "learning_rate": float(rates[step - 1]),
         "task_loss": {name: loss / n for name, loss, n in zip(names, losses, tokens) if n},
         "task_tokens": {name: int(n) for name, n in zip(names, tokens)},
+        **heldout,
     }

@@ -7,8 +7,10 @@ from codellama_jax.weights.checkpoint import (
     load_params,
     load_vocabulary,
     read_record,
+    steps_saved,
 )
 from codellama_jax.weights.convert import convert, open_weights
+from codellama_jax.weights.digests import damage, write_digests
 from codellama_jax.weights.source import WeightSource, load_source
 
 __all__ = [
@@ -16,10 +18,13 @@ __all__ = [
     "WeightSource",
     "config_of",
     "convert",
+    "damage",
     "latest_step",
     "load_params",
     "load_source",
     "load_vocabulary",
     "open_weights",
     "read_record",
+    "steps_saved",
+    "write_digests",
 ]

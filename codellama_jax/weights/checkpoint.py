@@ -5,6 +5,7 @@ Those of training are written by training/checkpoints.py.
 <phase>/tokenizer.model                or tokenizer.json
 <phase>/checkpoints/<step>/params      the parameter tree
 <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
+<phase>/checkpoints/<step>/digests     sizes and checksums (digests.py)
 """
 
 import dataclasses
@@ -20,24 +21,31 @@ from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
 from codellama_jax.text import Vocabulary, find_tokenizer
+from codellama_jax.weights.digests import damage, is_complete, write_digests
 
 FOLDER = "checkpoints"
 
 
+def steps_saved(phase_directory: str | Path) -> list[int]:
+    """Steps of a phase that have a checkpoint, whole or not, from the first to the last."""
+    folder = Path(phase_directory) / FOLDER
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
 def latest_step(phase_directory: str | Path) -> int:
-    """The last step of a phase that was saved whole.
+    """The last step of a phase that was saved to its end.
 
     Raises:
       UserError: there is none.
     """
     folder = Path(phase_directory) / FOLDER
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
+    steps = [step for step in steps_saved(phase_directory) if is_complete(folder / str(step))]
     if not steps:
         raise UserError(
             f"no checkpoint in {phase_directory}: train that phase first (`codellama-jax train`)"
             " or name another folder"
         )
-    return max(steps)
+    return steps[-1]
 
 
 def read_record(phase_directory: str | Path) -> dict[str, Any]:
@@ -60,16 +68,18 @@ def load_params(
     """Parameters of a phase's last checkpoint, laid out on the mesh.
 
     Raises:
-      UserError: no checkpoint there, or one that cannot be read or is of another shape.
+      UserError: no checkpoint there, or one that is damaged or of another shape.
     """
-    step = latest_step(phase_directory)
+    folder = (Path(phase_directory) / FOLDER / str(latest_step(phase_directory))).absolute()
+    if found := damage(folder, ("params",)):
+        raise UserError(f"{found}: remove {folder}, and the checkpoint before it counts")
     shapes = param_shapes(config)
     like = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
         tree_shardings(mesh, shapes, param_axes(config)),
     )
-    path = (Path(phase_directory) / FOLDER / str(step) / "params").absolute()
+    path = folder / "params"
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(path, like)
@@ -87,7 +97,7 @@ def save_checkpoint(
 ) -> None:
     """Writes parameters as step 0 of a phase, for other phases to start from.
 
-    The record is written last: without it the checkpoint does not count.
+    The digests are written last: without them the checkpoint does not count.
     """
     folder = (Path(phase_directory) / FOLDER / "0").absolute()
     with ocp.StandardCheckpointer() as checkpointer:
@@ -101,6 +111,7 @@ def save_checkpoint(
     }
     (folder / "record").mkdir()
     (folder / "record/metadata").write_text(json.dumps(record))
+    write_digests(folder)
 
 
 def load_vocabulary(phase_directory: str | Path) -> Vocabulary:

@@ -97,13 +97,14 @@ def undisturbed(place):
 
 
 def kill_when(place, run, phase, step):
-    """Starts a run and kills it -9 as soon as the phase has recorded the step."""
+    """Starts a run and kills it -9 when the phase has recorded the step and saved one."""
     process = subprocess.Popen(
         command(place, run), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     metrics = place / run / phase / "metrics.jsonl"
     for _ in range(4000):
-        if metrics.exists() and metrics.read_text().count('"loss"') >= step:
+        recorded = metrics.exists() and metrics.read_text().count('"loss"') >= step
+        if recorded and list((place / run / phase).glob("checkpoints/*/digests/0.json")):
             break
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)

@@ -1,0 +1,28 @@
+"""SIGTERM: the machine will be taken away soon, so save and end."""
+
+import signal
+import threading
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Preemption:
+    """Learns of a SIGTERM to this process or, with several, to any of them.
+
+    Several processes must save the same step. JAX's preemption service listens for the signal in
+    each of them and names a step that all will reach.
+    """
+
+    def __init__(self):
+        self._told = threading.Event()
+        self._alone = not jax.distributed.is_initialized()
+        # Only a program's main thread may listen to signals.
+        if self._alone and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: self._told.set())
+
+    def reached(self, step: int) -> bool:
+        """Whether to save `step` and end; every process asks at every step."""
+        if self._alone:
+            return self._told.is_set()
+        return multihost_utils.reached_preemption_sync_point(step)

@@ -1,0 +1,91 @@
+"""Sizes and checksums of a checkpoint's files, so that a damaged one is recognised by name.
+
+<phase>/checkpoints/<step>/digests/<process>.json   {"processes": P, "files": {path: [size, crc32]}}
+
+After a checkpoint is committed each process writes down the files that it wrote (the first one also
+those of no process), and reads nothing of the others'. A checkpoint is whole when all P of them are
+there and every file is as it was.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+_FOLDER = "digests"
+_OWNER = re.compile(r"(?:^|/)ocdbt\.process_(\d+)/")
+
+
+def write_digests(folder: Path, process: int = 0, processes: int = 1) -> None:
+    """Writes the digests of one process's files in a committed checkpoint."""
+    files = {
+        path: [(folder / path).stat().st_size, _crc32(folder / path)]
+        for path in _files(folder)
+        if _owner(path, processes) == process
+    }
+    target = folder / _FOLDER / f"{process}.json"
+    target.parent.mkdir(exist_ok=True)
+    draft = target.with_suffix(".draft")
+    draft.write_text(json.dumps({"processes": processes, "files": files}))
+    os.replace(draft, target)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether all processes have finished writing; says nothing of the files' contents."""
+    try:
+        processes = json.loads((folder / _FOLDER / "0.json").read_text())["processes"]
+        return all((folder / _FOLDER / f"{process}.json").exists() for process in range(processes))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def damage(folder: Path, items: tuple[str, ...] = (), share: int = 0, shares: int = 1) -> str:
+    """What is wrong with a checkpoint, in words; empty when nothing is.
+
+    Args:
+      folder: of the checkpoint's step.
+      items: parts to look at, such as "params"; all without.
+      share, shares: this host reads every so many-th file; the others read the rest.
+    """
+    if not is_complete(folder):
+        return f"{folder} was not written to its end"
+    written: dict[str, list[int]] = {}
+    for path in (folder / _FOLDER).glob("*.json"):
+        try:
+            written |= json.loads(path.read_text())["files"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return f"{path} cannot be read"
+    chosen = [path for path in sorted(written) if not items or path.split("/")[0] in items]
+    for path in chosen[share::shares]:
+        size, checksum = written[path]
+        try:
+            found = (folder / path).stat().st_size
+            if found != size:
+                return f"{folder / path} has {found:,} bytes instead of {size:,}"
+            if _crc32(folder / path) != checksum:
+                return f"{folder / path} is not what was written (its checksum differs)"
+        except OSError as error:
+            return f"{folder / path}: {error.strerror}"
+    return ""
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith(f"{_FOLDER}/"):
+            yield name
+
+
+def _owner(path: str, processes: int) -> int:
+    found = _OWNER.search(path)
+    return int(found[1]) % processes if found else 0
+
+
+def _crc32(path: Path, block: int = 1 << 20) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while piece := file.read(block):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum
