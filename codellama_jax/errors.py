@@ -42,7 +42,7 @@ def explain(error: BaseException) -> str | None:
     types of error, with the system's words inside, so the words are looked for along the chain.
     """
     if isinstance(error, UserError):
-        return _one_line(str(error))
+        return one_line(error)
     chain: BaseException | None = error
     while chain is not None:
         text = str(chain)
@@ -52,7 +52,7 @@ def explain(error: BaseException) -> str | None:
                 return f"{path[1]}: {remedy}" if path else remedy
         chain = chain.__cause__ or chain.__context__
     if isinstance(error, OSError):
-        return re.sub(r"^\[Errno \d+\] ", "", _one_line(str(error)))
+        return re.sub(r"^\[Errno \d+\] ", "", one_line(error))
     return None
 
 
@@ -84,6 +84,7 @@ def _is_union(declared: Any) -> bool:
     return typing.get_origin(declared) in (typing.Union, types.UnionType)
 
 
-def _one_line(text: str) -> str:
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks."""
     # gin appends the names of the configurables it was in.
-    return " ".join(text.partition("\n  In call to configurable")[0].split())
+    return " ".join(str(error).partition("\n  In call to configurable")[0].split())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codellama_jax import __version__
-from codellama_jax.errors import RESTART, Interrupted, UserError, explain
+from codellama_jax.errors import RESTART, Interrupted, UserError, explain, one_line
 
 Arguments = argparse.Namespace
 ROOT = Path(__file__).resolve().parent.parent
@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ninterrupted: the same command continues where it was", file=sys.stderr)
         return 130
     except Interrupted as interrupted:
-        print(f"codellama-jax: interrupted: {interrupted}; start again", file=sys.stderr)
+        print(f"codellama-jax: interrupted: {one_line(interrupted)}", file=sys.stderr)
         return RESTART
     except Exception as error:
         message = explain(error)

@@ -47,7 +47,7 @@ def losing_hosts() -> Iterator[None]:
     """Turns what JAX raises when another process is gone into `Interrupted`."""
     try:
         yield
-    except (jax.errors.JaxRuntimeError, TimeoutError) as error:
+    except (jax.errors.JaxRuntimeError, ValueError, TimeoutError) as error:
         words = " ".join(str(error).split())
         if jax.process_count() == 1 or not _LOST.search(words):
             raise
