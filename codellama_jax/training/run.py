@@ -10,8 +10,8 @@ import jax
 
 from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import make_mesh
+from codellama_jax.training.figures import clock
 from codellama_jax.training.phase import Phase, in_order
-from codellama_jax.training.progress import clock
 from codellama_jax.training.trainer import train_phase
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
+from codellama_jax.training.profile import Profile
 from codellama_jax.training.progress import Progress
 from codellama_jax.training.state import abstract_state, init_state, state_from_params
 from codellama_jax.training.step import make_train_step
@@ -51,6 +53,7 @@ def train_phase(
     Raises:
       UserError: a parent that does not fit, another data pipeline than the checkpoint's.
     """
+    began = time.time()
     checkpoints = PhaseCheckpoints(directory)
     start = checkpoints.latest() or 0
     if start:
@@ -106,22 +109,29 @@ def train_phase(
     step_fn = make_train_step(config, optimizer, mesh)
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
-    progress = Progress(directory, phase, start, flops)
+    progress = Progress(directory, phase, start, flops, began)
+    profile = Profile(directory)
+    stalled = 0.0  # seconds in saves
     names = [task.name for task in stream.tasks]
     pending: tuple[int, dict] | None = None
     batches = loader.batches(start, phase.steps)
     for step, batch in zip(itertools.count(start + 1), batches):
+        profile.at(step, state)
         state, metrics = step_fn(state, batch, rates[step - 1])
         if pending:
-            progress.write(*_readable(*pending, names, rates), loader.waited)
+            progress.write(*_readable(*pending, names, rates), loader.waited, stalled)
         pending = (step, metrics)
         last = step == phase.steps
         if last or checkpoints.due(step):
             position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
+            saving = time.perf_counter()
             checkpoints.save(step, state, {**record, "data": position}, last)
-    progress.write(*_readable(*pending, names, rates), loader.waited)
-    progress.close()
+            stalled += time.perf_counter() - saving
+    progress.write(*_readable(*pending, names, rates), loader.waited, stalled)
+    profile.close()
+    saving = time.perf_counter()
     checkpoints.close()
+    progress.close("done", loader.waited, stalled + time.perf_counter() - saving)
     for place, count in stream.set_aside().items():
         print(f"{phase.name}: record set aside {count} x: {place}")
     return True
