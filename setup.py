@@ -31,6 +31,7 @@ setup(
         "numpy>=2",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8",
+        "psutil",
         "safetensors",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
@@ -49,6 +50,8 @@ setup(
         "files": ["datatrove>=0.10", "gcsfs", "pyarrow", "zstandard"],
         # What `evaluate` and `report` need beyond training; bubblewrap is a system package.
         "eval": ["jinja2>=3.1", "matplotlib>=3.9"],
+        # Where training can show its figures, beyond the files that it writes.
+        "boards": ["tensorboard", "wandb"],
         "dev": [
             "accelerate",
             "datatrove>=0.10",

@@ -1,5 +1,6 @@
-"""Device meshes and the table from logical to mesh axes."""
+"""Device meshes, the table from logical to mesh axes, the table of chips."""
 
+from codellama_jax.parallel.chips import CHIPS, Chip, chip_of
 from codellama_jax.parallel.hosts import gathered, is_first, losing_hosts, tell, wait_for_all
 from codellama_jax.parallel.mesh import AXES, make_mesh
 from codellama_jax.parallel.rules import (
@@ -14,7 +15,10 @@ from codellama_jax.parallel.startup import start_devices, tune_host
 
 __all__ = [
     "AXES",
+    "CHIPS",
+    "Chip",
     "axis_rules",
+    "chip_of",
     "constrain",
     "gathered",
     "is_first",

@@ -10,8 +10,9 @@ import jax
 
 from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import losing_hosts, make_mesh, tell
+from codellama_jax.training.figures import clock
 from codellama_jax.training.phase import Phase, in_order
-from codellama_jax.training.progress import clock
+from codellama_jax.training.preemption import Preemption
 from codellama_jax.training.trainer import train_phase
 from codellama_jax.training.watchdog import Watchdog
 
@@ -47,6 +48,7 @@ def train(
         f"{config.num_parameters:,} parameters on {mesh.size} {mesh.devices.flat[0].device_kind}"
         f" devices ({shape or 'no sharding'}); phases: {' → '.join(folders)}"
     )
+    preemption = Preemption()
     for phase in ordered:
         folder = folders[phase.name]
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,15 @@ def train(
 
         with jax.set_mesh(mesh), Watchdog(folder) as watchdog, losing_hosts():
             trained = train_phase(
-                phase, phase_config, mesh, folder, parent, seed, watchdog, accept_changed_data
+                phase,
+                phase_config,
+                mesh,
+                folder,
+                parent,
+                seed,
+                watchdog,
+                preemption,
+                accept_changed_data,
             )
         took = f"done in {clock(time.monotonic() - began)}" if trained else "is complete"
         tell(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}")

@@ -1,6 +1,7 @@
 """The training loop of one phase."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from codellama_jax.training.lineage import check_fingerprint, check_settings, li
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.preemption import Preemption
+from codellama_jax.training.profile import Profile
 from codellama_jax.training.progress import Progress
 from codellama_jax.training.state import abstract_state, init_state, state_from_params
 from codellama_jax.training.step import make_train_step
@@ -35,6 +37,7 @@ def train_phase(
     parent: Path | None,
     seed: int,
     watchdog: Watchdog,
+    preemption: Preemption,
     accept_changed_data: bool = False,
 ) -> bool:
     """Trains a phase to its last step, from its last checkpoint if it has one.
@@ -47,6 +50,7 @@ def train_phase(
       parent: the parent phase's folder, or None to start from random parameters.
       seed: of initial parameters and of the data's order.
       watchdog: hears of every step.
+      preemption: asked after every step.
       accept_changed_data: continue although the data is not what the checkpoint was trained on;
         its record then says from which step on, and what changed.
 
@@ -57,7 +61,7 @@ def train_phase(
       UserError: a parent that does not fit, another data pipeline than the checkpoint's.
       Interrupted: the machine is being taken away; the last step is saved.
     """
-    preemption = Preemption()
+    began = time.time()
     checkpoints = PhaseCheckpoints(directory)
     start = checkpoints.start
     if start:
@@ -110,34 +114,46 @@ def train_phase(
         "code_version": __version__,
     }
 
-    # The loop. Metrics of a step are read when the next one is under way.
+    # The loop. Metrics of a step are read when the next one is under way, or it is saved.
     step_fn = make_train_step(config, optimizer, mesh)
     held_out = HeldOut(config, phase, mesh)
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
-    progress = Progress(directory, phase, start, flops)
+    progress = Progress(directory, phase, start, flops, began)
+    profile = Profile(directory)
     names = [task.name for task in stream.tasks]
-    pending: tuple[int, dict, dict] | None = None
+    pending: list[tuple[int, dict, dict]] = []
+
+    def tell_pending() -> None:
+        while pending:
+            readable = _readable(*pending.pop(), names, rates)
+            progress.write(*readable, loader.waited, checkpoints.stalled)
+
     preempted = False
-    for step, batch in enumerate(loader.batches(start, phase.steps), start + 1):
-        state, metrics = step_fn(state, batch, rates[step - 1])
-        if pending:
-            progress.write(*_readable(*pending, names, rates), loader.waited)
-        watchdog.beat(f"step {step} of {phase.name}")
-        heldout = held_out.measure(step, state.params)
-        pending = (step, metrics, heldout)
-        preempted = preemption.reached(step)
-        if preempted or step == phase.steps or checkpoints.due(step):
-            position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
-            checkpoints.save(step, state, {**record, "data": position}, heldout)
-        if preempted:
-            break
-    progress.write(*_readable(*pending, names, rates), loader.waited)
-    progress.close()
-    checkpoints.close()
+    try:
+        for step, batch in enumerate(loader.batches(start, phase.steps), start + 1):
+            profile.at(step, state)
+            state, metrics = step_fn(state, batch, rates[step - 1])
+            tell_pending()
+            watchdog.beat(f"step {step} of {phase.name}")
+            heldout = held_out.measure(step, state.params)
+            pending.append((step, metrics, heldout))
+            preempted = preemption.reached()
+            if preempted or step == phase.steps or checkpoints.due(step):
+                tell_pending()
+                position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
+                checkpoints.save(step, state, {**record, "data": position}, heldout)
+            if preempted:
+                break
+        profile.close()
+        checkpoints.close()
+    except BaseException:
+        progress.close("failed", loader.waited, checkpoints.stalled)
+        raise
+    progress.close("preempted" if preempted else "done", loader.waited, checkpoints.stalled)
     for place, count in stream.set_aside().items():
         tell(f"{phase.name}: record set aside {count} x: {place}")
-    if preempted and step < phase.steps:
+    if preempted:
         raise Interrupted(f"{phase.name}: preempted; step {step} is saved")
     return True
 

@@ -1,0 +1,64 @@
+"""What the chips of TPU pods and GPU clusters can do at most.
+
+JAX knows a chip by its device_kind, a cloud by its own name. A chip may be two JAX devices (TPU7x)
+or two cores behind one device (v4 and v5p in megacore mode, JAX's only one). Rates are dense: what
+NVIDIA gives "with sparsity" is halved.
+"""
+
+import dataclasses
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One chip.
+
+    Attributes:
+      name: as its cloud or maker says.
+      device_kinds: as JAX says; the libtpu topologies and the driver's product names.
+      bf16_flops: peak dense bfloat16 FLOP/s.
+      memory_bytes: of high-bandwidth memory, as specified; programs get a little less.
+      memory_bandwidth: bytes/s.
+      source: of the numbers.
+      devices: JAX devices it shows as.
+    """
+
+    name: str
+    device_kinds: tuple[str, ...]
+    bf16_flops: float
+    memory_bytes: int
+    memory_bandwidth: float
+    source: str
+    devices: int = 1
+
+
+_TPU = "https://cloud.google.com/tpu/docs/"
+_NVIDIA = "https://www.nvidia.com/en-us/data-center/"
+
+CHIPS = (
+    Chip("v4", ("TPU v4",), 275e12, 32 * GIB, 1200e9, f"{_TPU}v4"),
+    Chip("v5e", ("TPU v5 lite", "TPU v5e"), 197e12, 16 * GIB, 819e9, f"{_TPU}v5e"),
+    Chip("v5p", ("TPU v5", "TPU v5p"), 459e12, 95 * GIB, 2765e9, f"{_TPU}v5p"),
+    Chip("v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * GIB, 1638e9, f"{_TPU}v6e"),
+    Chip("7x", ("TPU7x",), 2307e12, 192 * GIB, 7380e9, f"{_TPU}tpu7x", devices=2),
+    Chip(
+        "A100-40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"),
+        312e12, 40 * GIB, 1555e9, f"{_NVIDIA}a100",
+    ),
+    Chip("A100-80GB", ("NVIDIA A100-SXM4-80GB",), 312e12, 80 * GIB, 2039e9, f"{_NVIDIA}a100"),
+    Chip("A100-80GB-PCIe", ("NVIDIA A100 80GB PCIe",), 312e12, 80 * GIB, 1935e9, f"{_NVIDIA}a100"),
+    Chip("H100-SXM", ("NVIDIA H100 80GB HBM3",), 989.4e12, 80 * GIB, 3350e9, f"{_NVIDIA}h100"),
+    Chip("H100-PCIe", ("NVIDIA H100 PCIe",), 756.5e12, 80 * GIB, 2000e9, f"{_NVIDIA}h100"),
+)  # fmt: skip
+
+_BY_KIND = {kind: chip for chip in CHIPS for kind in chip.device_kinds}
+
+
+def chip_of(device_kind: str) -> Chip | None:
+    """The chip behind a JAX device, or None for one not in the table, such as a CPU.
+
+    Args:
+      device_kind: `jax.Device.device_kind`.
+    """
+    return _BY_KIND.get(device_kind)
