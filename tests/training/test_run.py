@@ -4,74 +4,31 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import sysconfig
 import textwrap
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import ROOT
-
-STDLIB = Path(sysconfig.get_paths()["stdlib"])
-CONFIG = """
-include "{root}/configs/meshes/cpu2.gin"
-start_devices.compilation_cache = "{cache}"
-LlamaConfig.vocab_size = 512
-LlamaConfig.dim = 32
-LlamaConfig.num_layers = 2
-LlamaConfig.num_heads = 2
-LlamaConfig.num_kv_heads = 1
-LlamaConfig.ffn_dim = 64
-LlamaConfig.dtype = "float32"
-RowStream.corpus = "{corpus}"
-PhaseCheckpoints.save_every = 4
-Progress.print_every = 5
-Phase.batch_size = 2
-Phase.sequence_length = 128
-Phase.warmup_steps = 2
-Phase.peak_learning_rate = 1e-3
-code/Phase.name = "code"
-code/Phase.mixture = "code_llama"
-code/Phase.steps = 30
-long/Phase.name = "long"
-long/Phase.parent = "code"
-long/Phase.mixture = "code_llama"
-long/Phase.sequence_length = 256
-long/Phase.rope_base = 1e6
-long/Phase.steps = 20
-train.phases = [@code/Phase(), @long/Phase()]
-"""
+from tiny_run import MAIN, train_command, write_run
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with a small corpus and a run's configuration."""
-    from codellama_jax.corpus import prepare
-
     folder = tmp_path_factory.mktemp("run")
-    roots = [str(STDLIB / name) for name in ("json", "email", "logging", "unittest")]
-    prepare(output_dir=str(folder / "corpus"), roots=roots, vocab_size=512, workers=1)
-    text = CONFIG.format(root=ROOT, corpus=folder / "corpus", cache=folder / "cache")
-    (folder / "run.gin").write_text(text)
+    write_run(folder)
     return folder
 
 
 def verb(*words):
-    words = [sys.executable, "-m", "codellama_jax.main", *map(str, words)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=400)
-
-
-def command(place, run, *bindings):
-    words = [sys.executable, "-m", "codellama_jax.main", "train", f"--gin_file={place}/run.gin"]
-    for binding in (f'train.run_dir = "{place / run}"', *bindings):
-        words.append(f"--gin_bindings={binding}")
-    return words
+    return subprocess.run(
+        [*MAIN, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
 
 
 def train(place, run, *bindings):
-    words = command(place, run, *bindings)
+    words = train_command(place, run, *bindings)
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
@@ -99,7 +56,7 @@ def undisturbed(place):
 def kill_when(place, run, phase, step):
     """Starts a run and kills it -9 when the phase has recorded the step and saved one."""
     process = subprocess.Popen(
-        command(place, run), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        train_command(place, run), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     metrics = place / run / phase / "metrics.jsonl"
     for _ in range(4000):
