@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from codellama_jax.data import HostLoader, RowStream
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.training.checkpoints import PhaseCheckpoints
+from codellama_jax.training.guard import Guard
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
@@ -70,7 +72,7 @@ def train_phase(
     stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
-    optimizer = make_optimizer(param_axes(config))
+    optimizer, guard = make_optimizer(param_axes(config)), Guard()
     changes: list[dict[str, Any]] = []  # of the data, under way
     if start:
         fingerprint, accepted = stream.fingerprint(), accept_changed_data
@@ -82,18 +84,18 @@ def train_phase(
                 f"{phase.name}: accepted that the data from step {start} on is other:"
                 f" {told(changed)}"
             )
-        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
+        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh, guard))
         ancestors = record["lineage"][:-1]
         print(f"{phase.name}: continues from step {start}")
     elif parent:
         record = read_record(parent)
         parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
         params = load_params(parent, parent_config, mesh)
-        state = state_from_params(config, optimizer, mesh, params)
+        state = state_from_params(config, optimizer, mesh, guard, params)
         ancestors = record["lineage"]
         print(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
     else:
-        state = init_state(config, optimizer, mesh, seed)
+        state = init_state(config, optimizer, mesh, guard, seed)
         ancestors = []
     record = {
         "model": dataclasses.asdict(config),
@@ -103,23 +105,29 @@ def train_phase(
     }
 
     # The loop. Metrics of a step are read when the next one is under way.
-    step_fn = make_train_step(config, optimizer, mesh)
+    step_fn = make_train_step(config, optimizer, mesh, guard, stream.vocabulary.byte_lengths())
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
     progress = Progress(directory, phase, start, flops)
     names = [task.name for task in stream.tasks]
     pending: tuple[int, dict] | None = None
+
+    def record_step(step: int, values: dict[str, Any]) -> None:
+        progress.write(step, values, loader.waited)
+        if skipped := guard.check(step, values):
+            print(f"{phase.name}: {skipped}", flush=True)
+
     batches = loader.batches(start, phase.steps)
     for step, batch in zip(itertools.count(start + 1), batches):
         state, metrics = step_fn(state, batch, rates[step - 1])
         if pending:
-            progress.write(*_readable(*pending, names, rates), loader.waited)
+            record_step(*_readable(*pending, names, rates))
         pending = (step, metrics)
         last = step == phase.steps
         if last or checkpoints.due(step):
             position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
             checkpoints.save(step, state, {**record, "data": position}, last)
-    progress.write(*_readable(*pending, names, rates), loader.waited)
+    record_step(*_readable(*pending, names, rates))
     progress.close()
     checkpoints.close()
     for place, count in stream.set_aside().items():
@@ -131,15 +139,20 @@ def _readable(
     step: int, metrics: dict[str, jax.Array], names: list[str], rates: np.ndarray
 ) -> tuple[int, dict[str, Any]]:
     values = jax.device_get(metrics)
-    losses, tokens = (
+    losses, tokens, spelt = (
         np.bincount(values["row_task"], values[what], len(names)).tolist()
-        for what in ("row_loss", "row_tokens")
+        for what in ("row_loss", "row_tokens", "row_bytes")
     )
+    bits = [loss / math.log(2) for loss in losses]
     return step, {
         "loss": float(values["loss"]),
+        "bits_per_byte": sum(bits) / max(sum(spelt), 1),
         "gradient_norm": float(values["gradient_norm"]),
+        "parameter_norm": float(values["parameter_norm"]),
+        **{name: int(values[name]) for name in ("skipped", "spike", "skipped_in_row")},
         "tokens": int(sum(tokens)),
         "learning_rate": float(rates[step - 1]),
         "task_loss": {name: loss / n for name, loss, n in zip(names, losses, tokens) if n},
+        "task_bits_per_byte": {name: b / n for name, b, n in zip(names, bits, spelt) if n},
         "task_tokens": {name: int(n) for name, n in zip(names, tokens)},
     }
