@@ -6,6 +6,7 @@ decides as the undisturbed one would, and nothing waits for the host.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -58,8 +59,8 @@ class Guard:
 
     def fresh(self) -> GuardState:
         """The state before the first step."""
-        zero = jnp.zeros((), jnp.int32)
-        return GuardState(jnp.zeros(self.window, jnp.float32), zero, zero)
+        none = functools.partial(jnp.zeros, (), jnp.int32)
+        return GuardState(jnp.zeros(self.window, jnp.float32), accepted=none(), refused=none())
 
     def judge(
         self, state: GuardState, loss: jax.Array, gradient_norm: jax.Array

@@ -77,7 +77,8 @@ def state_from_params(
     shardings = state_shardings(config, optimizer, mesh)
     moments = jax.jit(optimizer.init, out_shardings=shardings.optimizer)(params)
     step = jax.device_put(jnp.zeros((), jnp.int32), shardings.step)
-    return TrainState(params, moments, step, jax.device_put(guard.fresh(), shardings.guard))
+    memory = jax.jit(guard.fresh, out_shardings=shardings.guard)()
+    return TrainState(params, moments, step, memory)
 
 
 def _fresh(

@@ -13,7 +13,7 @@ from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.parallel import make_mesh
 from codellama_jax.training.guard import Guard
 from codellama_jax.training.optimizer import make_optimizer
-from codellama_jax.training.state import init_state
+from codellama_jax.training.state import init_state, state_from_params
 from codellama_jax.training.step import make_train_step
 
 CONFIG = LlamaConfig(
@@ -84,6 +84,22 @@ def run():
             return states, metrics
 
         yield train
+
+
+def test_a_phase_begins_with_an_empty_memory():
+    """A state over given parameters is a fresh one, whose arrays the step can all take over."""
+    mesh = make_mesh(1, 2, 1, 1, devices=jax.devices()[:2])
+    optimizer, guard = make_optimizer(param_axes(CONFIG)), Guard(window=4)
+    with jax.set_mesh(mesh):
+        fresh = init_state(CONFIG, optimizer, mesh, guard, 0)
+        entered = state_from_params(CONFIG, optimizer, mesh, guard, fresh.params)
+    equal(jax.device_get(entered), jax.device_get(fresh))
+    buffers = [
+        shard.data.unsafe_buffer_pointer()
+        for leaf in jax.tree.leaves(entered)
+        for shard in leaf.addressable_shards
+    ]
+    assert len(set(buffers)) == len(buffers)
 
 
 def equal(a, b):
