@@ -60,6 +60,7 @@ def ours(dtype: str, steps: int) -> dict[str, float]:
 
     from codellama_jax.model import param_axes
     from codellama_jax.parallel import make_mesh
+    from codellama_jax.training.guard import Guard
     from codellama_jax.training.optimizer import make_optimizer
     from codellama_jax.training.state import init_state
     from codellama_jax.training.step import make_train_step
@@ -67,9 +68,10 @@ def ours(dtype: str, steps: int) -> dict[str, float]:
     config = _config(dtype)
     mesh = make_mesh()
     with jax.set_mesh(mesh):
-        optimizer = make_optimizer(param_axes(config))
-        state = init_state(config, optimizer, mesh, 0)
-        train_step = make_train_step(config, optimizer, mesh)
+        optimizer, guard = make_optimizer(param_axes(config)), Guard()
+        state = init_state(config, optimizer, mesh, guard, 0)
+        byte_lengths = np.ones(config.vocab_size, np.int32)
+        train_step = make_train_step(config, optimizer, mesh, guard, byte_lengths)
         tokens = np.random.default_rng(0).integers(0, 32_000, (BATCH, LENGTH), np.int32)
         batch = {
             "inputs": tokens,

@@ -114,6 +114,9 @@ class TokenizersVocabulary(Vocabulary):
             return names[token].lstrip("▁")
         return self._names.get(token, f"<extra {token}>")
 
+    def _byte_length(self, token: int) -> int:
+        return len(self._bytes[token]) if token < self._pieces else 0
+
     def _spaced_text(self, text: str) -> str:
         return f" {text}" if self._leading_space and text else text
 

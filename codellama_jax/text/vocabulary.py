@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
@@ -139,6 +140,23 @@ class Vocabulary:
         if token in names:
             return names[token].lstrip("▁")
         return self._spaced.id_to_piece(token) if token < self._pieces else f"<extra {token}>"
+
+    def byte_lengths(self) -> np.ndarray:
+        """Bytes of text, in UTF-8, that each id stands for, int32 (size,).
+
+        Over the ids of a text they add up to its length, and one more where `encode` put its
+        implicit leading space, which is a byte like any other here. Control ids and sentinels stand
+        for none; neither does the unknown piece, which does not tell what it stands for.
+        """
+        return np.array([self._byte_length(i) for i in range(self.size)], np.int32)
+
+    def _byte_length(self, token: int) -> int:
+        processor = self._infix
+        if token >= self._pieces or token in self.control_ids or processor.is_unknown(token):
+            return 0
+        if processor.is_byte(token):
+            return 1
+        return len(processor.id_to_piece(token).replace("▁", " ").encode())
 
     def _textual(self, ids: Iterable[int]) -> list[int]:
         return [i for i in map(int, ids) if i < self._pieces and i not in self.control_ids]

@@ -1,7 +1,7 @@
 """Checkpoints of a phase, written by Orbax: parameters, optimizer and a record of their origin.
 
   <phase>/checkpoints/<step>/params      the parameter tree
-  <phase>/checkpoints/<step>/optimizer   moments and step
+  <phase>/checkpoints/<step>/optimizer   moments, step and the guard's memory
   <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
   <phase>/checkpoints/<step>/digests     sizes and checksums of all that
   <phase>/damaged/<step>                 checkpoints that were found damaged
@@ -127,7 +127,7 @@ class PhaseCheckpoints:
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardSave(state.params),
-                optimizer=ocp.args.StandardSave({"moments": state.optimizer, "step": state.step}),
+                optimizer=ocp.args.StandardSave(_optimizer_item(state)),
                 record=ocp.args.JsonSave(record),
             ),
             metrics=dict(metrics) if metrics else None,
@@ -143,11 +143,13 @@ class PhaseCheckpoints:
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardRestore(like.params),
-                optimizer=ocp.args.StandardRestore({"moments": like.optimizer, "step": like.step}),
+                optimizer=ocp.args.StandardRestore(_optimizer_item(like)),
             ),
         )
         optimizer = restored.optimizer
-        return TrainState(restored.params, optimizer["moments"], optimizer["step"])
+        return TrainState(
+            restored.params, optimizer["moments"], optimizer["step"], optimizer["guard"]
+        )
 
     def record(self, step: int) -> dict[str, Any]:
         """The record saved at `step`."""
@@ -209,3 +211,7 @@ class PhaseCheckpoints:
         if self._failure:
             failure, self._failure = self._failure, None
             raise failure
+
+
+def _optimizer_item(state: TrainState) -> dict[str, Any]:
+    return {"moments": state.optimizer, "step": state.step, "guard": state.guard}

@@ -13,9 +13,14 @@ import jax.numpy as jnp
 from codellama_jax.model import context_shards
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def cross_entropy(
-    hidden: jax.Array, head: jax.Array, targets: jax.Array, weights: jax.Array, chunk: int
+    hidden: jax.Array,
+    head: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    chunk: int,
+    z_loss: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Weighted sum of the next-token losses, in nats.
 
@@ -26,12 +31,13 @@ def cross_entropy(
       hidden: (B, S, D) final activations. head: (D, V).
       targets: int32 (B, S). weights: float32 (B, S), 0 where a token carries no loss.
       chunk: C; S, or a device's part of it, is cut into pieces of at most C.
+      z_loss: factor of log(Z)^2, Z the denominator of a token's softmax, in the sum.
 
     Returns:
-      The weighted sum, float32 scalar, and the unweighted losses, float32 (B, S), which carry no
-      gradient.
+      The weighted sum, float32 scalar, and the unweighted losses without the z-loss, float32
+      (B, S), which carry no gradient.
     """
-    return _chunked(hidden, head, targets, weights, chunk, with_gradients=False)[0]
+    return _chunked(hidden, head, targets, weights, chunk, z_loss, with_gradients=False)[0]
 
 
 def _chunked(
@@ -40,6 +46,7 @@ def _chunked(
     targets: jax.Array,
     weights: jax.Array,
     chunk: int,
+    z_loss: float,
     with_gradients: bool,
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array] | None]:
     shape, cast_head = hidden.shape, head.astype(hidden.dtype)
@@ -49,19 +56,24 @@ def _chunked(
         logits = jnp.einsum("BCD,DV->BCV", x, cast_head, preferred_element_type=jnp.float32)
         log_total = jax.nn.logsumexp(logits, axis=-1)
         losses = log_total - jnp.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
+        squares = jnp.square(log_total) if z_loss else None
         if head_gradient is None:
-            return None, (losses, None)
+            return None, (losses, squares, None)
         gradient = jnp.exp(logits - log_total[..., None])
+        if z_loss:
+            gradient *= 1 + 2 * z_loss * log_total[..., None]
         gradient -= jax.nn.one_hot(y, head.shape[1], dtype=jnp.float32)
         gradient = (gradient * w[..., None]).astype(x.dtype)
         head_gradient += jnp.einsum("BCD,BCV->DV", x, gradient, preferred_element_type=jnp.float32)
-        return head_gradient, (losses, jnp.einsum("BCV,DV->BCD", gradient, cast_head))
+        hidden_gradient = jnp.einsum("BCV,DV->BCD", gradient, cast_head)
+        return head_gradient, (losses, squares, hidden_gradient)
 
     parts = [_cut(x, chunk) for x in (hidden, targets, weights)]
     start = jnp.zeros(head.shape, jnp.float32) if with_gradients else None
-    head_gradient, (losses, hidden_gradient) = _scan(of_chunk, start, parts)
+    head_gradient, (losses, squares, hidden_gradient) = _scan(of_chunk, start, parts)
     losses = _joined(losses, shape[1])
-    outputs = (jnp.sum(losses * weights), losses)
+    objective = losses + z_loss * _joined(squares, shape[1]) if z_loss else losses
+    outputs = (jnp.sum(objective * weights), losses)
     if not with_gradients:
         return outputs, None
     return outputs, (_joined(hidden_gradient, shape[1]), head_gradient.astype(head.dtype))
@@ -101,11 +113,11 @@ def _scan(
     return carry, jax.tree.map(lambda x: x[None], found)
 
 
-def _forward(hidden, head, targets, weights, chunk):  # noqa: ANN001, ANN202
-    return _chunked(hidden, head, targets, weights, chunk, with_gradients=True)
+def _forward(hidden, head, targets, weights, chunk, z_loss):  # noqa: ANN001, ANN202
+    return _chunked(hidden, head, targets, weights, chunk, z_loss, with_gradients=True)
 
 
-def _backward(chunk, gradients, cotangents):  # noqa: ANN001, ANN202
+def _backward(chunk, z_loss, gradients, cotangents):  # noqa: ANN001, ANN202
     hidden_gradient, head_gradient = gradients
     scale = cotangents[0]
     return (

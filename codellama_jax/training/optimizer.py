@@ -4,8 +4,10 @@ from typing import Any
 
 import gin
 import jax
+import jax.numpy as jnp
 import optax
 
+from codellama_jax.errors import UserError
 from codellama_jax.training.phase import Phase
 
 
@@ -29,6 +31,7 @@ def make_optimizer(
     eps: float = 1e-5,
     weight_decay: float = 0.1,
     clip_norm: float = 1.0,
+    first_moment_dtype: str = "float32",
 ) -> optax.GradientTransformation:
     """AdamW up to the factor -learning_rate, which the train step applies.
 
@@ -38,14 +41,23 @@ def make_optimizer(
       eps: added to the root of the second moment.
       weight_decay: decoupled, times the learning rate.
       clip_norm: largest global gradient norm.
+      first_moment_dtype: "bfloat16" halves its memory. The second moment, whose root divides, is
+        float32, whatever the parameters are.
     """
+    if first_moment_dtype not in ("float32", "bfloat16"):
+        raise UserError(
+            f"make_optimizer.first_moment_dtype = {first_moment_dtype!r}: choose float32 or"
+            " bfloat16"
+        )
 
     def is_matrix(names: tuple[str, ...]) -> bool:
         return len([name for name in names if name != "layers"]) > 1
 
     decays = jax.tree.map(is_matrix, axes, is_leaf=lambda node: isinstance(node, tuple))
-    return optax.chain(
+    chain = optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        optax.scale_by_adam(b1=beta1, b2=beta2, eps=eps),
+        optax.scale_by_adam(b1=beta1, b2=beta2, eps=eps, mu_dtype=first_moment_dtype),
         optax.add_decayed_weights(weight_decay, mask=decays),
     )
+    # Optax gives the second moment the dtype of the parameters it is begun with.
+    return chain._replace(init=lambda params: chain.init(optax.tree.cast(params, jnp.float32)))

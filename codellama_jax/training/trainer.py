@@ -16,8 +16,10 @@ from codellama_jax.errors import Interrupted, UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.parallel import is_first, tell
 from codellama_jax.training.checkpoints import PhaseCheckpoints
+from codellama_jax.training.guard import Guard
 from codellama_jax.training.heldout import HeldOut
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
+from codellama_jax.training.metrics import readable
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.preemption import Preemption
@@ -82,7 +84,7 @@ def train_phase(
         stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
-    optimizer = make_optimizer(param_axes(config))
+    optimizer, guard = make_optimizer(param_axes(config)), Guard()
     changes: list[dict[str, Any]] = []  # of the data, under way
     if start:
         fingerprint, accepted = stream.fingerprint(), accept_changed_data
@@ -94,18 +96,18 @@ def train_phase(
                 f"{phase.name}: accepted that the data from step {start} on is other:"
                 f" {told(changed)}"
             )
-        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
+        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh, guard))
         ancestors = record["lineage"][:-1]
         tell(f"{phase.name}: continues from step {start}")
     elif parent:
         record = read_record(parent)
         parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
         params = load_params(parent, parent_config, mesh)
-        state = state_from_params(config, optimizer, mesh, params)
+        state = state_from_params(config, optimizer, mesh, guard, params)
         ancestors = record["lineage"]
         tell(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
     else:
-        state = init_state(config, optimizer, mesh, seed)
+        state = init_state(config, optimizer, mesh, guard, seed)
         ancestors = []
     record = {
         "model": dataclasses.asdict(config),
@@ -115,7 +117,7 @@ def train_phase(
     }
 
     # The loop. Metrics of a step are read when the next one is under way, or it is saved.
-    step_fn = make_train_step(config, optimizer, mesh)
+    step_fn = make_train_step(config, optimizer, mesh, guard, stream.vocabulary.byte_lengths())
     held_out = HeldOut(config, phase, mesh)
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
@@ -126,8 +128,11 @@ def train_phase(
 
     def tell_pending() -> None:
         while pending:
-            readable = _readable(*pending.pop(), names, rates)
-            progress.write(*readable, loader.waited, checkpoints.stalled)
+            number, *read = pending.pop()
+            values = readable(*read, names, rates[number - 1])
+            progress.write(number, values, loader.waited, checkpoints.stalled)
+            if skipped := guard.check(number, values):
+                tell(f"{phase.name}: {skipped}")
 
     preempted = False
     try:
@@ -156,26 +161,3 @@ def train_phase(
     if preempted:
         raise Interrupted(f"{phase.name}: preempted; step {step} is saved")
     return True
-
-
-def _readable(
-    step: int,
-    metrics: dict[str, jax.Array],
-    heldout: dict[str, Any],
-    names: list[str],
-    rates: np.ndarray,
-) -> tuple[int, dict[str, Any]]:
-    values = jax.device_get(metrics)
-    losses, tokens = (
-        np.bincount(values["row_task"], values[what], len(names)).tolist()
-        for what in ("row_loss", "row_tokens")
-    )
-    return step, {
-        "loss": float(values["loss"]),
-        "gradient_norm": float(values["gradient_norm"]),
-        "tokens": int(sum(tokens)),
-        "learning_rate": float(rates[step - 1]),
-        "task_loss": {name: loss / n for name, loss, n in zip(names, losses, tokens) if n},
-        "task_tokens": {name: int(n) for name, n in zip(names, tokens)},
-        **heldout,
-    }

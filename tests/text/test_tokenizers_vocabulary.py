@@ -188,6 +188,25 @@ def test_text_comes_back(hugging_face, text):
 
 
 @settings(max_examples=40, deadline=None)
+@given(text=texts)
+@example(text="")
+@example(text="    \0é漢🚀")
+def test_byte_lengths_add_up_to_the_texts(hugging_face, text):
+    v = hugging_face
+    lengths, size = v.byte_lengths(), len(text.encode())
+    assert lengths.shape == (v.size,) and not lengths[sorted(v.control_ids)].any()
+    assert sum(lengths[v.encode_infix(text)]) == size
+    implicit = v.encode(text) != v.encode_infix(text)
+    assert sum(lengths[v.encode(text)]) == size + implicit
+
+
+def test_byte_lengths_are_those_of_sentencepiece():
+    theirs = small_vocabulary().byte_lengths()
+    for name in ("metaspace", "prepend"):
+        np.testing.assert_array_equal(read(name).byte_lengths(), theirs)
+
+
+@settings(max_examples=40, deadline=None)
 @given(text=markups)
 @example(text="<|endoftext|>")
 @example(text="▁<PRE>")

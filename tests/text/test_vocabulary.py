@@ -117,6 +117,31 @@ def test_metaspace_comes_back_as_a_space(vocabulary):
     assert vocabulary.decode(vocabulary.encode("a▁b")) == "a b"
 
 
+@settings(max_examples=200, deadline=None)
+@given(text=texts)
+@example(text="")
+@example(text=" ")
+@example(text="\0é漢🚀")
+def test_byte_lengths_add_up_to_the_texts(vocabulary, text):
+    lengths, size = vocabulary.byte_lengths(), len(text.encode())
+    assert sum(lengths[vocabulary.encode_infix(text)]) == size
+    # The implicit leading space is a byte of the first piece.
+    assert sum(lengths[vocabulary.encode(text)]) == size + bool(text)
+
+
+def test_byte_lengths_of_single_ids(vocabulary):
+    lengths = vocabulary.byte_lengths()
+    assert lengths.shape == (vocabulary.size,) and lengths.dtype == "int32"
+    for i in range(vocabulary.size):
+        piece = vocabulary.piece(i)
+        if i in vocabulary.control_ids or i == vocabulary.unk_id or piece.startswith("<extra"):
+            assert lengths[i] == 0
+        elif piece.startswith("<0x"):
+            assert lengths[i] == 1
+        else:
+            assert lengths[i] == len(vocabulary.decode_infix([i]).encode())
+
+
 @settings(max_examples=100, deadline=None)
 @given(text=texts)
 def test_controls_stand_for_no_text(vocabulary, text):

@@ -12,6 +12,7 @@ from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.parallel import make_mesh
 from codellama_jax.training import PhaseCheckpoints
+from codellama_jax.training.guard import Guard
 from codellama_jax.training.optimizer import make_optimizer
 from codellama_jax.training.state import abstract_state, init_state
 from codellama_jax.weights import load_params
@@ -30,7 +31,7 @@ def mesh():
 def states(mesh):
     """A state whose values tell its step."""
     optimizer = make_optimizer(param_axes(CONFIG))
-    first = init_state(CONFIG, optimizer, mesh, 0)
+    first = init_state(CONFIG, optimizer, mesh, Guard(), 0)
     scale = jax.jit(
         lambda state, step: jax.tree.map(lambda x: (x * 0 + step).astype(x.dtype), state),
         out_shardings=jax.tree.map(lambda x: x.sharding, first),
@@ -50,7 +51,7 @@ def save(checkpoints, states, *steps, losses=None):
 
 
 def like(mesh):
-    return abstract_state(CONFIG, make_optimizer(param_axes(CONFIG)), mesh)
+    return abstract_state(CONFIG, make_optimizer(param_axes(CONFIG)), mesh, Guard())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes, param_shapes
 from codellama_jax.training import Phase
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
@@ -94,3 +95,38 @@ def test_settings_come_from_gin():
     gin.bind_parameter("make_optimizer.weight_decay", 0.7)
     found = updates(0.0)
     np.testing.assert_allclose(found["embedding"], 0.7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("first", ["float32", "bfloat16"])
+def test_dtypes_of_the_moments_are_kept(param_dtype, first):
+    optimizer = make_optimizer(param_axes(CONFIG), first_moment_dtype=first)
+    params = jax.tree.map(lambda shape: jnp.ones(shape.shape, param_dtype), param_shapes(CONFIG))
+    gradients = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+    state = optimizer.init(params)
+    for found in (state, optimizer.update(gradients, state, params)[1]):
+        adam = found[1]
+        assert {leaf.dtype for leaf in jax.tree.leaves(adam.mu)} == {jnp.dtype(first)}
+        assert {leaf.dtype for leaf in jax.tree.leaves(adam.nu)} == {jnp.dtype("float32")}
+
+
+def test_a_first_moment_in_bfloat16_takes_the_steps_of_adam():
+    """Against the formula in NumPy, in float64, to the precision of the moment."""
+    optimizer = make_optimizer(
+        param_axes(CONFIG), weight_decay=0.0, clip_norm=1e9, eps=1e-8, first_moment_dtype="bfloat16"
+    )
+    params = jax.tree.map(lambda shape: jnp.ones(shape.shape), param_shapes(CONFIG))
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    mu = nu = np.float64(0)
+    for step, gradient in enumerate([1.0, 0.5, -2.0, 0.25, 3.0], start=1):
+        gradients = jax.tree.map(lambda leaf, g=gradient: jnp.full_like(leaf, g), params)
+        found, state = update(gradients, state, params)
+        mu, nu = 0.9 * mu + 0.1 * gradient, 0.95 * nu + 0.05 * gradient**2
+        expected = (mu / (1 - 0.9**step)) / np.sqrt(nu / (1 - 0.95**step))
+        for leaf in jax.tree.leaves(found):
+            np.testing.assert_allclose(leaf, expected, rtol=0, atol=2e-2)
+
+
+def test_a_moment_of_another_dtype():
+    with pytest.raises(UserError, match="first_moment_dtype = 'float16': choose"):
+        make_optimizer(param_axes(CONFIG), first_moment_dtype="float16")

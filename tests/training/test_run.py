@@ -91,7 +91,15 @@ def test_a_run_killed_in_both_phases_ends_in_the_same_bits(place, undisturbed):
 
 def test_the_loss_falls_and_the_lineage_tells_the_way(undisturbed):
     lines = (undisturbed / "code" / "metrics.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+    steps = [json.loads(line) for line in lines if '"loss"' in line]
+    losses = [step["loss"] for step in steps]
+    for step in steps:
+        # Byte-fallback and short pieces alone: a token of this small vocabulary is 1 to 8 bytes.
+        bits = step["loss"] / np.log(2)
+        assert bits / 8 < step["bits_per_byte"] < bits * 1.1
+        tasks = step["task_bits_per_byte"].values()
+        assert min(tasks) <= step["bits_per_byte"] * 1.0001 <= max(tasks) * 1.0002
+        assert step["skipped"] == 0 and step["parameter_norm"] > 0
     assert len(losses) == 30 and np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.3
     record = json.loads((undisturbed / "long/checkpoints/20/record/metadata").read_text())
     assert [entry["phase"] for entry in record["lineage"]] == ["code", "long"]

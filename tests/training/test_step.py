@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from codellama_jax.model import LlamaConfig, apply, init_params, param_axes
+from codellama_jax.model import LlamaConfig, apply, init_params, param_axes, replace
 from codellama_jax.parallel import AXES, make_mesh, named_sharding
+from codellama_jax.training.guard import Guard
 from codellama_jax.training.optimizer import make_optimizer
-from codellama_jax.training.state import init_state
+from codellama_jax.training.state import abstract_state, init_state
 from codellama_jax.training.step import make_train_step
 
 # Every axis may take all eight devices: eight rows, heads and kv heads, and sequences of 2 x 8.
@@ -23,6 +24,7 @@ MESHES = [
     sizes for sizes in itertools.product((1, 2, 4, 8), repeat=len(AXES)) if math.prod(sizes) == 8
 ]
 RATE = 1e-2
+LENGTHS = np.arange(CONFIG.vocab_size, dtype=np.int32) % 5
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +49,14 @@ def one_step(mesh, batch):
         name: jax.device_put(array, named_sharding(mesh, array.shape, axes[name], name))
         for name, array in batch.items()
     }
-    optimizer = make_optimizer(param_axes(CONFIG))
+    optimizer, guard = make_optimizer(param_axes(CONFIG)), Guard()
     with jax.set_mesh(mesh):
-        state = init_state(CONFIG, optimizer, mesh, 0)
+        state = init_state(CONFIG, optimizer, mesh, guard, 0)
         inputs = [batch[name] for name in ("inputs", "positions", "segment_ids")]
         logits = jax.jit(lambda params: apply(CONFIG, params, "__call__", *inputs))(state.params)
         logits = np.asarray(logits)
-        state, metrics = make_train_step(CONFIG, optimizer, mesh, loss_chunk=8)(state, batch, RATE)
+        step = make_train_step(CONFIG, optimizer, mesh, guard, LENGTHS, loss_chunk=8)
+        state, metrics = step(state, batch, RATE)
     return logits, jax.device_get((state.params, state.optimizer, metrics))
 
 
@@ -72,3 +75,36 @@ def test_the_step_moves_every_parameter(alone):
     before = init_params(CONFIG, 0)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), alone[1][0], before)
     assert all(RATE / 2 < change < RATE * 2 for change in jax.tree.leaves(moved)), moved
+
+
+def test_norms_and_bytes_of_a_step(batch, alone):
+    _, (params, _, metrics) = alone
+    squares = sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(params))
+    np.testing.assert_allclose(metrics["parameter_norm"], np.sqrt(squares), rtol=1e-6)
+    spelt = [
+        sum(int(LENGTHS[t]) for t, w in zip(targets, weights) if w)
+        for targets, weights in zip(batch["targets"], batch["weights"])
+    ]
+    np.testing.assert_array_equal(metrics["row_bytes"], spelt)
+    tokens = metrics["row_tokens"]
+    np.testing.assert_array_equal(tokens, np.sum(batch["weights"], axis=1))
+    np.testing.assert_allclose(metrics["loss"], np.sum(metrics["row_loss"]) / tokens.sum(), 1e-6)
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_state_keeps_its_dtypes(batch, param_dtype, parts):
+    """Or the next step would be another program, and the checkpoint another file."""
+    config = replace(CONFIG, param_dtype=param_dtype, dtype="bfloat16")
+    mesh = make_mesh(1, 1, 1, 1, devices=jax.devices()[:1])
+    guard = Guard()
+    optimizer = make_optimizer(param_axes(config), first_moment_dtype="bfloat16")
+    step = make_train_step(config, optimizer, mesh, guard, LENGTHS, micro_batches=parts)
+    with jax.set_mesh(mesh):
+        state = abstract_state(config, optimizer, mesh, guard)
+        after, metrics = jax.eval_shape(step, state, batch, RATE)
+    told = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(s)] for s in (after, state)]
+    assert told[0] == told[1] and jax.tree.structure(after) == jax.tree.structure(state)
+    whole = {name for name, leaf in metrics.items() if leaf.dtype == np.int32}
+    assert whole == {"row_task", "skipped", "spike", "skipped_in_row"}
+    assert all(leaf.dtype == np.float32 for name, leaf in metrics.items() if name not in whole)

@@ -12,10 +12,12 @@ os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from codellama_jax.model import param_axes, sized_config
 from codellama_jax.parallel import make_mesh, named_sharding
+from codellama_jax.training.guard import Guard
 from codellama_jax.training.optimizer import make_optimizer
 from codellama_jax.training.state import abstract_state
 from codellama_jax.training.step import make_train_step
@@ -52,9 +54,10 @@ def compile_step(size, topology, mesh_sizes, shape):
     )
     names = ("inputs", "targets", "positions", "segment_ids")
     batch = {**dict.fromkeys(names, rows), "weights": weights, "task": task}
-    optimizer = make_optimizer(param_axes(config))
-    state = abstract_state(config, optimizer, mesh)
-    step = make_train_step(config, optimizer, mesh)
+    optimizer, guard = make_optimizer(param_axes(config)), Guard()
+    state = abstract_state(config, optimizer, mesh, guard)
+    byte_lengths = np.ones(config.vocab_size, np.int32)
+    step = make_train_step(config, optimizer, mesh, guard, byte_lengths)
     rate = jax.ShapeDtypeStruct((), jnp.float32)
     with jax.set_mesh(
         mesh
