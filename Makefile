@@ -9,7 +9,7 @@ RUN := $(BIN)/codellama-jax
 EVALUATION := --gin_file=configs/evaluations/quickstart.gin
 PYTEST_OPTIONS ?=
 
-.PHONY: help setup setup-dev system-check quickstart test test-slow lint format lock clean
+.PHONY: help setup setup-dev system-check quickstart test test-slow torture lint format lock clean
 
 help: ## list these targets
 	@echo "codellama-jax: make TARGET, where TARGET is one of"
@@ -40,6 +40,9 @@ test: setup-dev system-check lint ## lint, then every test that is not slow
 
 test-slow: setup-dev system-check ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+torture: setup ## disturb a run of two processes thirty times and ask for the undisturbed result
+	@$(BIN)/python benchmarks/torture.py
 
 lint: setup-dev ## check style
 	@$(BIN)/ruff check
