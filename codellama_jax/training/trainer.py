@@ -12,16 +12,15 @@ from jax.sharding import Mesh
 
 from codellama_jax import __version__
 from codellama_jax.data import HostLoader, RowStream
-from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.training.checkpoints import PhaseCheckpoints
+from codellama_jax.training.entering import check_vocabulary, enter_phase
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
 from codellama_jax.training.optimizer import learning_rate, make_optimizer
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.progress import Progress
-from codellama_jax.training.state import abstract_state, init_state, state_from_params
+from codellama_jax.training.state import abstract_state, state_from_params
 from codellama_jax.training.step import make_train_step
-from codellama_jax.weights import config_of, load_params, read_record
 
 
 def train_phase(
@@ -62,11 +61,7 @@ def train_phase(
     # Data: a function of the step, so that resuming is a number.
     stream = RowStream(phase.mixture, phase.sequence_length, seed)
     loader = HostLoader(stream, phase.batch_size, mesh)
-    if stream.vocabulary.size != config.vocab_size:
-        raise UserError(
-            f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
-            f" {config.vocab_size}: set LlamaConfig.vocab_size"
-        )
+    check_vocabulary(phase, stream.vocabulary, list(stream.rates), config.vocab_size)
     stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
@@ -85,16 +80,9 @@ def train_phase(
         state = checkpoints.restore(start, abstract_state(config, optimizer, mesh))
         ancestors = record["lineage"][:-1]
         print(f"{phase.name}: continues from step {start}")
-    elif parent:
-        record = read_record(parent)
-        parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
-        params = load_params(parent, parent_config, mesh)
-        state = state_from_params(config, optimizer, mesh, params)
-        ancestors = record["lineage"]
-        print(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
     else:
-        state = init_state(config, optimizer, mesh, seed)
-        ancestors = []
+        params, ancestors = enter_phase(phase, config, mesh, parent, stream.vocabulary, seed)
+        state = state_from_params(config, optimizer, mesh, params)
     record = {
         "model": dataclasses.asdict(config),
         "lineage": [*ancestors, lineage_entry(phase, seed)],
