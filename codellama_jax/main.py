@@ -53,7 +53,7 @@ def _train(arguments: Arguments) -> Any:
 
     _configure(arguments)
     if arguments.dry_run:  # a pod's chips are left to whoever uses them
-        start_devices(platform="cpu", cpu_devices=None)
+        start_devices(platform="cpu", cpu_devices=None, compilation_cache=None)
         return training.train(dry_run=True, devices=arguments.devices)
     start_devices()
     return training.train()

@@ -29,9 +29,7 @@ from codellama_jax.training.resolved import settings_of
 from codellama_jax.training.state import state_shardings
 
 
-def dry_run_of(
-    run_dir: Path, phases: Sequence[Phase], seed: int, devices: int
-) -> dict[str, Any]:
+def dry_run_of(run_dir: Path, phases: Sequence[Phase], seed: int, devices: int) -> dict[str, Any]:
     """Prints the graph of phases with what each resolves to, and checks every file.
 
     Touches no device and reads no tensor.
@@ -56,7 +54,7 @@ def dry_run_of(
             step = progress_of(phase, config, run_dir / phase.name, problems)
             if config and not step:
                 check_start(phase, config, models.get(phase.parent), problems)
-            described.append({**found, "step": step, "settings": settings_of(phase)})
+            described.append({**found, "step": step, "settings": problems.met(settings_of, phase)})
     left = [found["state_bytes"] for found in described if found["step"] < found["steps"]]
     # The last checkpoint of each phase, and one that is being written.
     check_room(run_dir, sum(left) + max(left, default=0), problems)

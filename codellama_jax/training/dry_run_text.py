@@ -75,9 +75,7 @@ def _training(phases: list[Described]) -> list[str]:
 
 
 def _layout(phases: list[Described]) -> list[str]:
-    rows = [
-        ("phase", "mesh", "devices", "ids", "parameters", "GiB a device", "optimizer", "FLOP")
-    ]
+    rows = [("phase", "mesh", "devices", "ids", "parameters", "GiB a device", "optimizer", "FLOP")]
     for phase in phases:
         mesh = phase["mesh"] or {}
         size = 1

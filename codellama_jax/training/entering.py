@@ -53,9 +53,7 @@ def enter_phase(
     check_tokenizer(origin, vocabulary)
     growth = "zeros" if phase.resize_vocabulary == "zeros" else "mean"
     params = load_origin(origin, config, mesh, growth)
-    lineage = origin.lineage or [
-        origin_entry(origin.path.name, path, origin.format, origin.config)
-    ]
+    lineage = origin.lineage or [origin_entry(origin.path.name, path, origin.format, origin.config)]
     source = "" if parent else f" in {path} ({origin.format})"
     print(f"{phase.name}: starts from the parameters of {lineage[-1]['phase']}{source}")
     return params, lineage
@@ -82,9 +80,9 @@ def check_model(phase: Phase, place: str, have: LlamaConfig, config: LlamaConfig
         )
     resizing, ids = phase.resize_vocabulary, (have.vocab_size, config.vocab_size)
     if ids[0] < ids[1] and resizing not in ("mean", "zeros"):
-        remedy = f"{phase.name}/Phase.resize_vocabulary = \"mean\" grows them"
+        remedy = f'{phase.name}/Phase.resize_vocabulary = "mean" grows them'
     elif ids[0] > ids[1] and resizing != "drop":
-        remedy = f"{phase.name}/Phase.resize_vocabulary = \"drop\" takes the first of them"
+        remedy = f'{phase.name}/Phase.resize_vocabulary = "drop" takes the first of them'
     else:
         return
     raise UserError(
@@ -127,5 +125,5 @@ def check_tokenizer(origin: Origin, vocabulary: Vocabulary) -> None:
             raise UserError(
                 f"{origin.tokenizer} is not the tokenizer of the corpus: id {token} is"
                 f" {pieces[0]!r} there and {pieces[1]!r} here; prepare the corpus with"
-                f" prepare.tokenizer_path = \"{origin.tokenizer}\""
+                f' prepare.tokenizer_path = "{origin.tokenizer}"'
             )

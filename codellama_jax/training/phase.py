@@ -58,8 +58,8 @@ class Phase:
                 raise UserError(f"phase {self.name!r}: {field} = {value} must be at least 1")
         if not re.fullmatch(r"[A-Za-z_]\w*", self.name):
             raise UserError(
-                f"phase name {self.name!r} must be usable as a folder name and a gin scope: letters,"
-                " digits and _, no digit first"
+                f"phase name {self.name!r} must be usable as a folder name and as a gin scope:"
+                " letters, digits and _, no digit first"
             )
         if self.parent is not None and self.initial_weights is not None:
             raise UserError(

@@ -6,10 +6,8 @@ from typing import Any
 
 import gin
 
-from codellama_jax.data import HostLoader, RowStream
+from codellama_jax.data import HostLoader, RowStream, rates_of
 from codellama_jax.data.encoding import Infill
-from codellama_jax.data.tasks import mixture_rates
-from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import axis_rules, make_mesh, start_devices
 from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.optimizer import make_optimizer
@@ -25,7 +23,6 @@ _PARTS = (
     RowStream,
     HostLoader,
     Infill,
-    mixture_rates,
     make_optimizer,
     make_train_step,
     PhaseCheckpoints,
@@ -37,10 +34,14 @@ def settings_of(phase: Phase) -> dict[str, Any]:
     """{"LlamaConfig.dim": 4096, …}; to be called in the gin scope of the phase's name.
 
     What a part is given by the program, not by a person, is left out.
+
+    Raises:
+      UserError: a model or a mixture that there is not.
     """
     found = {f"Phase.{name}": value for name, value in dataclasses.asdict(phase).items()}
     model = dataclasses.asdict(model_of(phase))
     found |= {f"LlamaConfig.{name}": value for name, value in model.items()}
+    found["mixture_rates"] = rates_of(phase.mixture)
     for part in _PARTS:
         bound = gin.get_bindings(part)
         for name, parameter in inspect.signature(part).parameters.items():

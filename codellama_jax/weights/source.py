@@ -161,4 +161,3 @@ def _stacked(
         stack = put(stack, _read(place, tensor, shape.shape[1:], shape.dtype, one), layer)
         stack.block_until_ready()  # or the tensors of layers to come would pile up
     return stack
-
