@@ -13,6 +13,7 @@ import pytest
 from helpers import ROOT
 
 from codellama_jax.errors import UserError
+from codellama_jax.generation import infill, load_model
 from codellama_jax.model import LlamaConfig, init_params, replace
 from codellama_jax.text import Vocabulary
 from codellama_jax.training import Phase, read_metrics, train
@@ -51,7 +52,7 @@ python/Phase.sequence_length = 256
 python/Phase.resize_vocabulary = "drop"
 python/LlamaConfig.vocab_size = 508
 python/make_mesh.data = 2
-python/make_mesh.context = 2
+python/make_mesh.fsdp = 4
 train.phases = [@code/Phase(), @python/Phase()]
 """
 
@@ -104,6 +105,10 @@ def test_from_hugging_face_as_from_what_convert_makes_of_it(place):
     run(place, "ours_run", start, "code/Phase.resize_vocabulary = None", alone)
     one, other = (read_metrics(place / r / "code")[0] for r in ("theirs_run", "ours_run"))
     assert one["step"] == 1 and one["loss"] == other["loss"]
+    gin.clear_config()  # the run's mesh
+    model = load_model(place / "theirs_run/python")
+    with pytest.raises(UserError, match="this model has 508 ids, none for the infilling sentinels"):
+        infill(model, [("a", "b")])
     record = read_record(place / "theirs_run/python")
     assert record["model"]["vocab_size"] == IDS - 4
     assert [entry["phase"] for entry in record["lineage"]] == ["theirs", "code", "python"]
@@ -162,7 +167,7 @@ def test_a_dry_run_tells_the_graph_and_leaves_no_trace(place):
     assert result["problems"] == [] and not (place / "untouched").exists()
     code, python = result["phases"]
     assert (code["tokens"], code["vocab_size"], code["mesh"]["data"]) == (1024, 512, 4)
-    assert (python["parent"], python["vocab_size"], python["mesh"]["context"]) == ("code", 508, 2)
+    assert (python["parent"], python["vocab_size"], python["mesh"]["fsdp"]) == ("code", 508, 4)
     assert code["parameters"] == MODEL.num_parameters
     assert code["parameter_bytes_per_device"] < 4 * MODEL.num_parameters * 0.6
     assert code["state_bytes"] > 12 * MODEL.num_parameters
