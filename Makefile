@@ -9,7 +9,8 @@ RUN := $(BIN)/codellama-jax
 EVALUATION := --gin_file=configs/evaluations/quickstart.gin
 PYTEST_OPTIONS ?=
 
-.PHONY: help setup setup-dev system-check quickstart test test-slow torture lint format lock clean
+.PHONY: help setup setup-dev system-check quickstart test test-slow torture lint format goldens lock \
+  clean
 
 help: ## list these targets
 	@echo "codellama-jax: make TARGET, where TARGET is one of"
@@ -51,6 +52,9 @@ lint: setup-dev ## check style
 format: setup-dev ## put style right
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+goldens: setup-dev ## write tests/golden/ anew: what each shipped run resolves to
+	@$(BIN)/python tests/goldens.py
 
 lock: ## resolve setup.py into requirements/*.lock (UPGRADE=1: newest versions)
 	@requirements/lock.sh

@@ -47,10 +47,14 @@ def _prepare(arguments: Arguments) -> Any:
 def _train(arguments: Arguments) -> Any:
     from codellama_jax.parallel import start_devices, tune_host
 
-    tune_host()
+    if not arguments.dry_run:
+        tune_host()
     from codellama_jax import training
 
     _configure(arguments)
+    if arguments.dry_run:  # a pod's chips are left to whoever uses them
+        start_devices(platform="cpu", cpu_devices=None, compilation_cache=None)
+        return training.train(dry_run=True, devices=arguments.devices)
     start_devices()
     return training.train()
 
@@ -202,11 +206,23 @@ def _parser() -> argparse.ArgumentParser:
         "--color", choices=("auto", "always", "never"), help="auto, on a terminal, unless given"
     )
     added.add_argument("--html", metavar="PATH", help="write the same there as one HTML page")
-    verb(
+    added = verb(
         "train",
         _train,
         "train the phases of a run",
         "Continues where an earlier start was interrupted.",
+    )
+    added.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the graph of phases and check every file, without touching a device; exit code"
+        " 2 when something would stop the run",
+    )
+    added.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="of a dry run's mesh; as many as make_mesh's sizes ask for unless given",
     )
     verb(
         "evaluate",
@@ -267,8 +283,8 @@ def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code.
 
-    0; 2 for a user's mistake; 75 when interrupted from outside, to be started again; 130 when
-    interrupted by the user.
+    0; 2 for a user's mistake, also where a result lists problems, which are told already; 75 when
+    interrupted from outside, to be started again; 130 when interrupted by the user.
     """
     arguments = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -277,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = arguments.run(arguments)
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
-        return 0
+        return 2 if isinstance(result, dict) and result.get("problems") else 0
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where it was", file=sys.stderr)
         return 130

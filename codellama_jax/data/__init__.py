@@ -12,11 +12,29 @@ _MODULES = {
     "HostLoader": "loader",
     "Records": "records",
     "RowStream": "stream",
+    "check_batch": "loader",
+    "corpus_problems": "check",
+    "corpus_vocabulary": "tasks",
+    "infills": "tasks",
     "inspect": "inspection_command",
     "pack": "packing",
+    "rates_of": "check",
     "register": "tasks",
 }
-__all__ = ["Batch", "HostLoader", "Records", "RowStream", "inspect", "pack", "register"]
+__all__ = [
+    "Batch",
+    "HostLoader",
+    "Records",
+    "RowStream",
+    "check_batch",
+    "corpus_problems",
+    "corpus_vocabulary",
+    "infills",
+    "inspect",
+    "pack",
+    "rates_of",
+    "register",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import gin
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
 from codellama_jax.data.stream import RowStream
 from codellama_jax.data.workers import RowNumbers, rows_of_workers
@@ -18,6 +18,18 @@ from codellama_jax.errors import UserError
 from codellama_jax.parallel import named_sharding, partition_spec
 
 Batch = dict[str, jax.Array]
+
+
+def check_batch(batch_size: int, row_length: int, mesh: Mesh | AbstractMesh) -> NamedSharding:
+    """How a batch lies on the mesh; UserError when its rows or positions do not divide over it."""
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    if batch_size % shards:
+        raise UserError(
+            f"a batch of {batch_size} rows does not divide over data x fsdp = {shards} shards:"
+            f" choose a multiple of {shards}"
+        )
+    shape, axes = (batch_size, row_length), ("batch", "sequence")
+    return named_sharding(mesh, shape, axes, "a batch of rows")
 
 
 @gin.configurable
@@ -54,15 +66,8 @@ class HostLoader:
             raise UserError(f"HostLoader.workers = {workers}: set it to 0 or more")
         self.stream, self.batch_size, self.prefetch = stream, batch_size, prefetch
         self.workers = workers
-        shards = mesh.shape["data"] * mesh.shape["fsdp"]
-        if batch_size % shards:
-            raise UserError(
-                f"a batch of {batch_size} rows does not divide over data x fsdp = {shards} shards:"
-                f" choose a multiple of {shards}"
-            )
+        self._layout = check_batch(batch_size, stream.row_length, mesh)
         self._rows_layout = NamedSharding(mesh, partition_spec(("batch",)))
-        shape, axes = (batch_size, stream.row_length), ("batch", "sequence")
-        self._layout = named_sharding(mesh, shape, axes, "a batch of rows")
         held = self._rows_layout.addressable_devices_indices_map((batch_size,)).values()
         self._held = sorted({n for (span,) in held for n in range(*span.indices(batch_size))})
         self.waited = 0.0

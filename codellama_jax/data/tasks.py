@@ -29,8 +29,21 @@ MIXTURES: dict[str, dict[str, float]] = {
     "code_llama_left_to_right": {"code": 0.85, "nl_code": 0.08, "nl": 0.07},
     "code_llama_python": {"python": 0.75, "code": 0.10, "nl_code": 0.10, "nl": 0.05},
     "code_llama_instruct": {"dialogues": 0.92, "code_infill": 0.06, "nl_infill": 0.02},
+    "code_llama_instruct_left_to_right": {"dialogues": 0.92, "code": 0.06, "nl": 0.02},
 }
 _SOURCES = ("code", "python", "nl_code", "nl")
+_INFILL = "_infill"
+TASKS = (*_SOURCES, *(source + _INFILL for source in _SOURCES), "dialogues")
+
+
+def source_of(task: str) -> str:
+    """The source of a corpus that a task reads."""
+    return task.removesuffix(_INFILL)
+
+
+def infills(task: str) -> bool:
+    """Whether a task makes infilling examples, so that the model needs the sentinels' ids."""
+    return task.endswith(_INFILL)
 
 
 class SeqioVocabulary(seqio.Vocabulary):
@@ -166,13 +179,11 @@ def mixture_rates(overrides: Mapping[str, Mapping[str, float]] | None = None) ->
     return {**MIXTURES, **{name: dict(rates) for name, rates in (overrides or {}).items()}}
 
 
-def register(corpus: str | Path) -> Vocabulary:
-    """Registers the tasks and mixtures over a prepared corpus; returns its vocabulary.
-
-    Registering again, over the same or another corpus, replaces what was there.
+def corpus_vocabulary(corpus: str | Path) -> Vocabulary:
+    """The tokenizer of a prepared corpus.
 
     Raises:
-      UserError: no corpus there, or a mixture of an unknown task.
+      UserError: no corpus there, or another tokenizer than it was prepared with.
     """
     manifest = read_manifest(corpus)
     vocabulary = Vocabulary.load(Path(corpus) / manifest["tokenizer"]["file"])
@@ -181,11 +192,23 @@ def register(corpus: str | Path) -> Vocabulary:
             f"{corpus}/{manifest['tokenizer']['file']} is not the tokenizer the corpus was"
             " prepared with (sha256 differs): prepare the corpus anew"
         )
+    return vocabulary
+
+
+def register(corpus: str | Path) -> Vocabulary:
+    """Registers the tasks and mixtures over a prepared corpus; returns its vocabulary.
+
+    Registering again, over the same or another corpus, replaces what was there.
+
+    Raises:
+      UserError: no corpus there, or a mixture of an unknown task.
+    """
+    vocabulary = corpus_vocabulary(corpus)
     left_to_right, infill = LeftToRight(vocabulary), Infill(vocabulary)
     encoders: dict[str, tuple[str, Encoder]] = {}
     for source in _SOURCES:
         encoders[source] = (source, left_to_right)
-        encoders[f"{source}_infill"] = (source, infill)
+        encoders[source + _INFILL] = (source, infill)
     encoders["dialogues"] = ("dialogues", Dialogue(vocabulary))
     feature = seqio.Feature(SeqioVocabulary(vocabulary), add_eos=False)
     mask = seqio.Feature(seqio.PassThroughVocabulary(2), add_eos=False)
@@ -204,9 +227,9 @@ def register(corpus: str | Path) -> Vocabulary:
             metric_fns=[heldout_loss],
         )
     for mixture, parts in rates.items():
-        if unknown := sorted(set(parts) - set(encoders)):
+        if unknown := sorted(set(parts) - set(TASKS)):
             raise UserError(
-                f"mixture {mixture!r} names the task {unknown[0]!r}: tasks are {sorted(encoders)}"
+                f"mixture {mixture!r} names the task {unknown[0]!r}: tasks are {sorted(TASKS)}"
             )
         seqio.MixtureRegistry.add(mixture, list(parts.items()))
     return vocabulary

@@ -130,11 +130,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _summary(values: dict[str, Any]) -> str:
     bits = ", ".join(f"{source} {v:.3f}" for source, v in values["bits_per_byte"].items())
-    infilled = values["infilling"]
+    shares = (f"{name.upper()} {r['exact_match']:.1%}" for name, r in values["infilling"].items())
+    infilled = ", ".join(shares) or "not trained"
     programs = values["programs"]
     passed = f"pass@1 {programs['pass@1']:.1%}" if "pass@1" in programs else "programs not run"
     return (
-        f"bits per byte {bits}; infilling PSM {infilled['psm']['exact_match']:.1%},"
-        f" SPM {infilled['spm']['exact_match']:.1%}; {passed}"
+        f"bits per byte {bits}; infilling {infilled}; {passed}"
         f" ({sum(values['seconds'].values()):.0f} s)"
     )

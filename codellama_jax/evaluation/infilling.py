@@ -73,8 +73,11 @@ def infilling_exact_match(
 
     Returns:
       per format {"exact_match", "interval" (95 %, bootstrap), "first_line", "holes", "ended"
-      (share that the model closed by EOT itself), "examples"}.
+      (share that the model closed by EOT itself), "examples"}; nothing for a model without ids for
+      the sentinels.
     """
+    if not model.infills:
+        return {}
     result: dict[str, Any] = {}
     sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
     contexts = [(hole.prefix, hole.suffix) for hole in holes]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import gin
 import jax
 
+from codellama_jax.errors import UserError
 from codellama_jax.generation.engine import Engine
 from codellama_jax.generation.sampling import Sampling
 from codellama_jax.model import LlamaConfig, Params
@@ -34,6 +35,12 @@ class Model(NamedTuple):
     config: LlamaConfig
     params: Params
     vocabulary: Vocabulary
+
+    @property
+    def infills(self) -> bool:
+        """Whether it has ids for the infilling sentinels; 34B and the Python models have none."""
+        v = self.vocabulary
+        return max(v.pre_id, v.suf_id, v.mid_id, v.eot_id) < self.config.vocab_size
 
     def engine(self) -> Engine:
         """A generator over this model."""
@@ -65,8 +72,13 @@ def infill(
     infill_format: InfillFormat = InfillFormat.PSM,
     sampling: Sampling | None = None,
 ) -> list[str]:
-    """The middle of each (prefix, suffix), up to EOT."""
+    """The middle of each (prefix, suffix), up to EOT; UserError for a model without sentinels."""
     v = model.vocabulary
+    if not model.infills:
+        raise UserError(
+            f"this model has {model.config.vocab_size:,} ids, none for the infilling sentinels:"
+            " take one that was trained with infilling"
+        )
     prompts = [infill_prompt(v, prefix, suffix, infill_format) for prefix, suffix in contexts]
     new = model.engine().generate(prompts, [v.eot_id, v.eos_id], sampling or Sampling())
     return [infilled_text(v, prefix, ids, infill_format) for (prefix, _), ids in zip(contexts, new)]

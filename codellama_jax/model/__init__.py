@@ -2,7 +2,7 @@
 
 from codellama_jax.model.cache import KVCache, empty_cache
 from codellama_jax.model.config import LlamaConfig, replace
-from codellama_jax.model.describe import describe
+from codellama_jax.model.describe import describe, describe_layout
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
 from codellama_jax.model.packed import context_shards
 from codellama_jax.model.rope import Rope, split_rope
@@ -17,6 +17,7 @@ __all__ = [
     "apply",
     "context_shards",
     "describe",
+    "describe_layout",
     "empty_cache",
     "init_params",
     "param_axes",

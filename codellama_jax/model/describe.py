@@ -28,8 +28,15 @@ def describe(devices: int = 1) -> dict[str, Any]:
     Raises:
       UserError: a mesh that does not divide the devices or a parameter, naming its dimension.
     """
-    config = LlamaConfig()
-    mesh = make_mesh(devices=devices)
+    described = describe_layout(LlamaConfig(), make_mesh(devices=devices))
+    _print(described["parameters"], described["totals"])
+    return described
+
+
+def describe_layout(
+    config: LlamaConfig, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh
+) -> dict[str, Any]:
+    """What `describe` returns, of any model and mesh. Raises UserError as it does."""
     shapes, axes = param_shapes(config), param_axes(config)
     shardings = tree_shardings(mesh, shapes, axes)
     rows: list[dict[str, Any]] = []
@@ -56,7 +63,6 @@ def describe(devices: int = 1) -> dict[str, Any]:
         "mesh": dict(mesh.shape),
         "published_sizes": recognise(config),
     }
-    _print(rows, totals)
     return {"parameters": rows, "totals": totals}
 
 

@@ -27,7 +27,8 @@ def make_mesh(
       context: shards of the sequence.
       tensor: shards of heads, ffn and vocabulary.
       devices: the devices; None is all of them; a number gives an abstract mesh of so many, which
-        computes nothing but says how arrays would be laid out.
+        computes nothing but says how arrays would be laid out, and 0 one of as many as the sizes
+        ask for, -1 counting as 1.
 
     Raises:
       UserError: the axes do not multiply to the number of devices.
@@ -41,6 +42,7 @@ def make_mesh(
     if len(unknown) > 1 or any(size < 1 and size != -1 for size in sizes.values()):
         raise UserError(f"make_mesh({named}): sizes are positive, and one at most is -1")
     known = int(np.prod([size for size in sizes.values() if size != -1]))
+    count = count or known
     if unknown and count % known == 0:
         sizes[unknown[0]] = count // known
     if int(np.prod(list(sizes.values()))) != count:

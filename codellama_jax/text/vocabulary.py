@@ -92,6 +92,14 @@ class Vocabulary:
         """What a file of this kind is called, as Hugging Face's and Meta's folders have it."""
         return tokenizer_name(self._model)
 
+    @functools.cached_property
+    def text_size(self) -> int:
+        """Ids that a model needs which never infills: 32,000 of Llama 2's 32,016.
+
+        The sentinels, and whatever else no text is encoded to, are left out where they come last.
+        """
+        return 1 + max(i for i in range(self._pieces) if i not in self.control_ids)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_bytes, (self._model,)
 

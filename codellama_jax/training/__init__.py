@@ -4,6 +4,7 @@ from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.loss import cross_entropy
 from codellama_jax.training.phase import Phase, in_order
 from codellama_jax.training.progress import read_metrics
+from codellama_jax.training.resolved import settings_of
 from codellama_jax.training.run import train
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "cross_entropy",
     "in_order",
     "read_metrics",
+    "settings_of",
     "train",
 ]

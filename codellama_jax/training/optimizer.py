@@ -11,13 +11,18 @@ from codellama_jax.errors import UserError
 from codellama_jax.training.phase import Phase
 
 
+def warmup_of(phase: Phase) -> int:
+    """Steps of warm-up: a short phase does not end in it."""
+    return min(phase.warmup_steps, max(phase.steps - 1, 0))
+
+
 def learning_rate(phase: Phase) -> optax.Schedule:
     """Linear warm-up from 0 to the peak, then a cosine to peak * final_fraction."""
     peak = phase.peak_learning_rate
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=peak,
-        warmup_steps=min(phase.warmup_steps, max(phase.steps - 1, 0)),
+        warmup_steps=warmup_of(phase),
         decay_steps=phase.steps,
         end_value=peak * phase.final_fraction,
     )

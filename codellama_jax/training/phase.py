@@ -1,11 +1,15 @@
 """A phase of training as a value: where it starts, what it reads, how long, at which rates."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import gin
 
 from codellama_jax.errors import UserError, check_fields
+from codellama_jax.model import LlamaConfig, replace
+
+RESIZINGS = ("mean", "zeros", "drop")
 
 
 @gin.configurable
@@ -19,8 +23,13 @@ class Phase:
       steps: optimizer steps.
       batch_size: rows of the global batch.
       sequence_length: positions of a row.
-      parent: the phase whose final parameters it starts from; None starts from random ones. The
-        optimizer and the step count start anew in every phase.
+      parent: the phase whose final parameters it starts from. Without parent and initial_weights
+        they are random. The optimizer and the step count start anew in every phase.
+      initial_weights: weights outside the run to start from instead: a checkpoint of ours, a
+        Hugging Face or Meta folder, or a GGUF file.
+      resize_vocabulary: what is done when the weights it starts from have fewer ids than its model,
+        whose new rows of embedding and head become the "mean" of the others or "zeros", or more,
+        of which it will "drop" the last; None refuses them.
       rope_base: base of the rotary angles, 1e6 from long context on (section 2.4).
       peak_learning_rate: after warm-up; the schedule then falls by a cosine.
       warmup_steps: of linear warm-up (section 2.6: 1,000).
@@ -34,6 +43,8 @@ class Phase:
     batch_size: int = 1024
     sequence_length: int = 4096
     parent: str | None = None
+    initial_weights: str | None = None
+    resize_vocabulary: str | None = None
     rope_base: float = 1e4
     peak_learning_rate: float = 3e-4
     warmup_steps: int = 1000
@@ -45,13 +56,31 @@ class Phase:
         for field in ("steps", "batch_size", "sequence_length"):
             if (value := getattr(self, field)) < 1:
                 raise UserError(f"phase {self.name!r}: {field} = {value} must be at least 1")
-        if self.name in ("", ".", "..") or "/" in self.name:
-            raise UserError(f"phase name {self.name!r} must be usable as a folder name")
+        if not re.fullmatch(r"[A-Za-z_]\w*", self.name):
+            raise UserError(
+                f"phase name {self.name!r} must be usable as a folder name and as a gin scope:"
+                " letters, digits and _, no digit first"
+            )
+        if self.parent is not None and self.initial_weights is not None:
+            raise UserError(
+                f"phase {self.name!r} starts from the phase {self.parent!r} and from"
+                f" {self.initial_weights!r}: give one of parent and initial_weights"
+            )
+        if self.resize_vocabulary not in (None, *RESIZINGS):
+            raise UserError(
+                f"phase {self.name!r}: resize_vocabulary = {self.resize_vocabulary!r}: choose one"
+                f" of {', '.join(map(repr, RESIZINGS))}"
+            )
 
     @property
     def tokens(self) -> int:
         """Positions trained on."""
         return self.steps * self.batch_size * self.sequence_length
+
+
+def model_of(phase: Phase) -> LlamaConfig:
+    """The model of a phase; to be called in the gin scope of its name."""
+    return replace(LlamaConfig(), rope_base=phase.rope_base)
 
 
 def in_order(phases: Sequence[Phase]) -> list[Phase]:

@@ -1,17 +1,18 @@
 """A run: a graph of phases in one folder."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gin
 import jax
 
 from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import losing_hosts, make_mesh, tell
+from codellama_jax.training.dry_run import dry_run_of
 from codellama_jax.training.figures import clock
-from codellama_jax.training.phase import Phase, in_order
+from codellama_jax.training.phase import Phase, in_order, model_of
 from codellama_jax.training.preemption import Preemption
 from codellama_jax.training.trainer import train_phase
 from codellama_jax.training.watchdog import Watchdog
@@ -23,10 +24,14 @@ def train(
     phases: Sequence[Phase] = gin.REQUIRED,
     seed: int = 0,
     accept_changed_data: bool = False,
-) -> dict[str, str]:
+    dry_run: bool = False,
+    devices: int | None = None,
+) -> dict[str, Any]:
     """Trains every phase of the graph, each from its parent's last checkpoint.
 
-    What is complete is skipped, what was interrupted continues at its last checkpoint.
+    What is complete is skipped, what was interrupted continues at its last checkpoint. Each phase
+    runs in the gin scope of its name: `python/LlamaConfig.vocab_size = 32000`, like
+    `long_context/make_mesh.context = 2`, is for that phase alone.
 
     Args:
       run_dir: one folder a phase is made in it.
@@ -34,40 +39,49 @@ def train(
       seed: of initial parameters and of the data's order.
       accept_changed_data: continue a phase although its data is not what its checkpoint was trained
         on, which is refused otherwise; what changed is printed and kept in the checkpoint's record.
+      dry_run: train nothing; print the graph with everything it resolves to, and check every file.
+      devices: of a dry run's mesh; None takes as many as make_mesh's sizes ask for.
 
     Returns:
-      The folder of each phase by name.
+      The folder of each phase by name; of a dry run what `dry_run_of` returns.
     """
 
     ordered = in_order(phases)
-    mesh = make_mesh()
-    config = LlamaConfig()
+    if dry_run:
+        return dry_run_of(Path(run_dir), ordered, seed, devices or 0)
     folders = {phase.name: Path(run_dir) / phase.name for phase in ordered}
-    shape = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
-    tell(
-        f"{config.num_parameters:,} parameters on {mesh.size} {mesh.devices.flat[0].device_kind}"
-        f" devices ({shape or 'no sharding'}); phases: {' → '.join(folders)}"
-    )
-    preemption = Preemption()
+    tell(f"phases: {' → '.join(folders)}")
+    preemption, described = Preemption(), None
     for phase in ordered:
         folder = folders[phase.name]
         folder.mkdir(parents=True, exist_ok=True)
-        phase_config = dataclasses.replace(config, rope_base=phase.rope_base)
         parent = folders[phase.parent] if phase.parent else None
         began = time.monotonic()
-
-        with jax.set_mesh(mesh), Watchdog(folder) as watchdog, losing_hosts():
-            trained = train_phase(
-                phase,
-                phase_config,
-                mesh,
-                folder,
-                parent,
-                seed,
-                watchdog,
-                preemption,
-                accept_changed_data,
-            )
+        with gin.config_scope(phase.name):
+            config, mesh = model_of(phase), make_mesh()
+            if (line := _described(config, mesh)) != described:
+                tell(line)
+            described = line
+            with jax.set_mesh(mesh), Watchdog(folder) as watchdog, losing_hosts():
+                trained = train_phase(
+                    phase,
+                    config,
+                    mesh,
+                    folder,
+                    parent,
+                    seed,
+                    watchdog,
+                    preemption,
+                    accept_changed_data,
+                )
         took = f"done in {clock(time.monotonic() - began)}" if trained else "is complete"
         tell(f"{phase.name}: {phase.steps:,} steps, {phase.tokens:,} tokens {took}")
     return {name: str(folder) for name, folder in folders.items()}
+
+
+def _described(config: LlamaConfig, mesh: jax.sharding.Mesh) -> str:
+    shape = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
+    return (
+        f"{config.num_parameters:,} parameters on {mesh.size} {mesh.devices.flat[0].device_kind}"
+        f" devices ({shape or 'no sharding'})"
+    )

@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 
 from codellama_jax import __version__
 from codellama_jax.data import HostLoader, RowStream
-from codellama_jax.errors import Interrupted, UserError
+from codellama_jax.errors import Interrupted
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.parallel import is_first, tell
 from codellama_jax.training.checkpoints import PhaseCheckpoints
+from codellama_jax.training.entering import check_vocabulary, enter_phase
 from codellama_jax.training.guard import Guard
 from codellama_jax.training.heldout import HeldOut
 from codellama_jax.training.lineage import check_fingerprint, check_settings, lineage_entry, told
@@ -25,10 +26,9 @@ from codellama_jax.training.phase import Phase
 from codellama_jax.training.preemption import Preemption
 from codellama_jax.training.profile import Profile
 from codellama_jax.training.progress import Progress
-from codellama_jax.training.state import abstract_state, init_state, state_from_params
+from codellama_jax.training.state import abstract_state, state_from_params
 from codellama_jax.training.step import make_train_step
 from codellama_jax.training.watchdog import Watchdog
-from codellama_jax.weights import config_of, load_params, read_record
 
 
 def train_phase(
@@ -75,11 +75,7 @@ def train_phase(
     # Data: a function of the step, so that resuming is a number.
     stream = RowStream(phase.mixture, phase.sequence_length, seed)
     loader = HostLoader(stream, phase.batch_size, mesh)
-    if stream.vocabulary.size != config.vocab_size:
-        raise UserError(
-            f"the corpus's tokenizer has {stream.vocabulary.size} ids, the model"
-            f" {config.vocab_size}: set LlamaConfig.vocab_size"
-        )
+    check_vocabulary(phase, stream.vocabulary, list(stream.rates), config.vocab_size)
     if is_first():
         stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
@@ -99,16 +95,9 @@ def train_phase(
         state = checkpoints.restore(start, abstract_state(config, optimizer, mesh, guard))
         ancestors = record["lineage"][:-1]
         tell(f"{phase.name}: continues from step {start}")
-    elif parent:
-        record = read_record(parent)
-        parent_config = dataclasses.replace(config_of(record), rope_base=config.rope_base)
-        params = load_params(parent, parent_config, mesh)
-        state = state_from_params(config, optimizer, mesh, guard, params)
-        ancestors = record["lineage"]
-        tell(f"{phase.name}: starts from the parameters of {record['lineage'][-1]['phase']}")
     else:
-        state = init_state(config, optimizer, mesh, guard, seed)
-        ancestors = []
+        params, ancestors = enter_phase(phase, config, mesh, parent, stream.vocabulary, seed)
+        state = state_from_params(config, optimizer, mesh, guard, params)
     record = {
         "model": dataclasses.asdict(config),
         "lineage": [*ancestors, lineage_entry(phase, seed)],

@@ -9,21 +9,34 @@ from codellama_jax.weights.checkpoint import (
     read_record,
     steps_saved,
 )
-from codellama_jax.weights.convert import convert, open_weights
+from codellama_jax.weights.convert import convert
 from codellama_jax.weights.digests import damage, write_digests
+from codellama_jax.weights.origin import (
+    Origin,
+    check_files,
+    load_origin,
+    open_origin,
+    open_weights,
+    origin_entry,
+)
 from codellama_jax.weights.source import WeightSource, load_source
 
 __all__ = [
     "FOLDER",
+    "Origin",
     "WeightSource",
+    "check_files",
     "config_of",
     "convert",
     "damage",
     "latest_step",
+    "load_origin",
     "load_params",
     "load_source",
     "load_vocabulary",
+    "open_origin",
     "open_weights",
+    "origin_entry",
     "read_record",
     "steps_saved",
     "write_digests",

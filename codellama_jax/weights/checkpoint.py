@@ -63,9 +63,19 @@ def config_of(record: dict[str, Any]) -> LlamaConfig:
 
 
 def load_params(
-    phase_directory: str | Path, config: LlamaConfig, mesh: jax.sharding.Mesh
+    phase_directory: str | Path,
+    config: LlamaConfig,
+    mesh: jax.sharding.Mesh,
+    other_ids: bool = False,
 ) -> Params:
     """Parameters of a phase's last checkpoint, laid out on the mesh.
+
+    Args:
+      phase_directory: the phase's folder.
+      config: the model.
+      mesh: where.
+      other_ids: the model has more ids than the checkpoint, whose rows become zeros, or fewer,
+        the first of them.
 
     Raises:
       UserError: no checkpoint there, or one that is damaged or of another shape.
@@ -82,7 +92,7 @@ def load_params(
     path = folder / "params"
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, like)
+            return checkpointer.restore(path, like, strict=not other_ids)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot restore the parameters in {path}: {reason}") from error

@@ -6,43 +6,17 @@ from typing import Any, Literal
 import gin
 import jax
 
-from codellama_jax import __version__
 from codellama_jax.errors import UserError
-from codellama_jax.model import SIZES, LlamaConfig, Params, recognise, replace
+from codellama_jax.model import LlamaConfig, Params, recognise, replace
 from codellama_jax.parallel import make_mesh
-from codellama_jax.text import Vocabulary, find_tokenizer
-from codellama_jax.weights.checkpoint import (
-    FOLDER,
-    config_of,
-    load_params,
-    read_record,
-    save_checkpoint,
-)
-from codellama_jax.weights.gguf import open_gguf
-from codellama_jax.weights.hugging_face import CONFIG, open_hugging_face, write_hugging_face
-from codellama_jax.weights.meta import SETTINGS, open_meta, write_meta
-from codellama_jax.weights.source import Growth, WeightSource, load_source
+from codellama_jax.text import Vocabulary
+from codellama_jax.weights.checkpoint import FOLDER, save_checkpoint
+from codellama_jax.weights.growth import Growth
+from codellama_jax.weights.hugging_face import write_hugging_face
+from codellama_jax.weights.meta import write_meta
+from codellama_jax.weights.origin import load_origin, open_origin, origin_entry, trained_length
 
 Format = Literal["codellama-jax", "hugging-face", "meta"]
-
-
-def open_weights(path: str | Path) -> WeightSource:
-    """Another project's weights, by what is there: a Hugging Face or Meta folder or a GGUF file.
-
-    Raises:
-      UserError: none of these, or unreadable.
-    """
-    path = Path(path)
-    if path.is_file() and path.suffix == ".gguf":
-        return open_gguf(path)
-    if (path / SETTINGS).is_file():
-        return open_meta(path)
-    if (path / CONFIG).is_file():
-        return open_hugging_face(path)
-    raise UserError(
-        f"no weights in {path}: a phase's folder, a Hugging Face folder (config.json), a Meta"
-        " folder (params.json) or a .gguf file is wanted"
-    )
 
 
 @gin.configurable
@@ -64,7 +38,8 @@ def convert(
       target: a folder that is not there yet.
       target_format: "codellama-jax" (a checkpoint that a phase may start from), "hugging-face" or
         "meta".
-      vocab_size: ids of the result; more than the source has are grown (32000 -> 32016).
+      vocab_size: ids of the result; more than the source has are grown (32000 -> 32016), of fewer
+        the first are taken.
       growth: what new rows of embedding and head are: "mean" of the others, or "zeros".
       rope_base: instead of the one that the files state.
       tokenizer: a SentencePiece model or a tokenizer.json; None takes the one beside the source.
@@ -79,37 +54,26 @@ def convert(
     """
     if Path(target).exists():
         raise UserError(f"{target} exists: name another convert.target or delete it")
-    mesh = make_mesh()
-    if (Path(source) / FOLDER).is_dir():
-        record = read_record(source)
-        kind, lineage = "codellama-jax", record["lineage"]
-        config = replace(config_of(record), param_dtype=param_dtype)
-        if vocab_size not in (None, config.vocab_size):
-            raise UserError("convert.vocab_size grows imported weights only, not a checkpoint's")
-        params = load_params(source, config, mesh)
-        beside = find_tokenizer(source)
-    else:
-        opened = open_weights(source)
-        kind, lineage, beside = opened.format, [], opened.tokenizer
-        config = replace(
-            opened.config,
-            vocab_size=vocab_size or opened.config.vocab_size,
-            param_dtype=param_dtype,
-        )
-        params = load_source(opened, config, mesh, growth)
+    origin = open_origin(source)
+    config = replace(
+        origin.config,
+        vocab_size=vocab_size or origin.config.vocab_size,
+        param_dtype=param_dtype,
+    )
+    params = load_origin(origin, config, make_mesh(), growth)
     config = replace(config, rope_base=rope_base or config.rope_base)
     names = recognise(config)
-    length = positions or (SIZES[names[0]].length if names else 4096)
-    path = Path(tokenizer) if tokenizer else beside
+    length = positions or trained_length(config)
+    path = Path(tokenizer) if tokenizer else origin.tokenizer
     vocabulary = Vocabulary.load(path) if path else None
-    _report(source, kind, config, names, path)
-    written = _write(
-        target, target_format, config, params, length, vocabulary, path, lineage, source
-    )
+    _report(source, origin.format, config, names, path)
+    entry = origin_entry(Path(target).name, source, origin.format, config, length)
+    lineage = [*origin.lineage, entry]
+    written = _write(target, target_format, config, params, length, vocabulary, path, lineage)
     print(f"wrote {target}: {', '.join(written)}", flush=True)
     return {
         "source": source,
-        "source_format": kind,
+        "source_format": origin.format,
         "published_sizes": names,
         "parameters": config.num_parameters,
         "target": target,
@@ -138,17 +102,9 @@ def _write(
     vocabulary: Vocabulary | None,
     tokenizer: Path | None,
     lineage: list[dict[str, Any]],
-    source: str,
 ) -> list[str]:
     if target_format == "codellama-jax":
-        entry = {
-            "phase": Path(target).name,
-            "settings": {"name": Path(target).name, "source": source, "sequence_length": length,
-                         "rope_base": config.rope_base},
-            "seed": None,
-            "code_version": __version__,
-        }  # fmt: skip
-        save_checkpoint(target, config, params, [*lineage, entry], gin.operative_config_str())
+        save_checkpoint(target, config, params, lineage, gin.operative_config_str())
         if vocabulary is None:
             return [FOLDER]
         vocabulary.save(Path(target) / vocabulary.file_name)

@@ -15,7 +15,8 @@ from codellama_jax.model import LlamaConfig, Params
 from codellama_jax.text import Vocabulary, find_tokenizer, tokenizer_name
 from codellama_jax.weights.layout import Kind, Tensor, to_file
 from codellama_jax.weights.names import HUGGING_FACE
-from codellama_jax.weights.source import WeightSource, flat
+from codellama_jax.weights.paths import flat
+from codellama_jax.weights.source import WeightSource
 
 CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 

@@ -20,7 +20,8 @@ from codellama_jax.model import LlamaConfig, Params
 from codellama_jax.text import find_tokenizer, tokenizer_name
 from codellama_jax.weights.layout import Kind, to_file
 from codellama_jax.weights.names import META, Place
-from codellama_jax.weights.source import WeightSource, flat
+from codellama_jax.weights.paths import flat
+from codellama_jax.weights.source import WeightSource
 
 SETTINGS = "params.json"
 

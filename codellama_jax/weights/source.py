@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,15 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from codellama_jax.errors import UserError
-from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
+from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes, replace
 from codellama_jax.parallel import named_sharding
+from codellama_jax.weights.growth import Growth, fill_new_ids
 from codellama_jax.weights.layout import Tensor, file_shape, read_slice
 from codellama_jax.weights.names import Place
+from codellama_jax.weights.paths import flat
 
 # Tables that follow from the configuration; some files carry them.
 _DERIVED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|rope\.freqs|rope_freqs\.weight)$")
-
-Growth = Literal["mean", "zeros"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +57,15 @@ def load_source(
     Args:
       source: the files.
       config: the model wanted; it may have more ids than the files (Llama 2's 32,000 grown to
-        Code Llama's 32,016).
+        Code Llama's 32,016) or fewer, the first of them.
       mesh: where.
       growth: what the rows of new ids are: the mean of the rows there, or zeros.
 
     Raises:
       UserError: a missing, superfluous or misshapen tensor.
     """
-    check_tensors(source, config)
+    ids = source.config.vocab_size
+    check_tensors(source, replace(config, vocab_size=ids))
     axes = flat(param_axes(config))
     loaded: dict[str, jax.Array] = {}
     for path, shape in flat(param_shapes(config)).items():
@@ -73,12 +74,12 @@ def load_source(
             loaded[path] = _stacked(source, place, shape, axes[path], mesh, path)
             continue
         tensor = source.tensors[place.name]
-        have = source.shapes[place.name]
-        if file_shape(place.kind, shape.shape) != have:
-            tensor = _Grown(tensor, have, growth)
+        if "vocab" in axes[path] and config.vocab_size > ids:
+            tensor = _Padded(tensor, ids)
         sharding = named_sharding(mesh, shape.shape, axes[path], path)
         loaded[path] = _read(place, tensor, shape.shape, shape.dtype, sharding)
-    return unflatten_dict(loaded, sep="/")
+    params = unflatten_dict(loaded, sep="/")
+    return fill_new_ids(params, config, ids, growth) if config.vocab_size > ids else params
 
 
 def check_tensors(source: WeightSource, config: LlamaConfig) -> None:
@@ -104,36 +105,24 @@ def check_tensors(source: WeightSource, config: LlamaConfig) -> None:
             f"{source.path}: {len(extra)} tensors too many, the first is {extra[0]!r}: this is no"
             f" plain Llama of {config.num_layers} layers"
         )
-    growing = {source.places[path].name for path in ("embedding", "head")}
     for name, shape in wanted.items():
-        found = tuple(source.shapes[name])
-        grown = name in growing and found[0] < shape[0] and found[1:] == shape[1:]
-        if found != shape and not grown:
+        if (found := tuple(source.shapes[name])) != shape:
             raise UserError(
                 f"{source.path}: tensor {name!r} has shape {found}, the configuration wants {shape}"
             )
 
 
-class _Grown:
-    """A tensor with rows appended for ids that the files do not have."""
+class _Padded:
+    """A tensor with rows of zeros appended for ids that the files do not have."""
 
-    def __init__(self, tensor: Tensor, have: tuple[int, ...], growth: Growth):
-        self._tensor, self._rows = tensor, have[0]
-        every = (slice(0, have[0]), slice(0, have[1]))
-        values = np.asarray(tensor[every])
-        # In float64, so that the mean does not depend on the order of summation.
-        mean = values.mean(axis=0, dtype=np.float64) if growth == "mean" else np.zeros(have[1])
-        self._new = mean.astype(values.dtype)
+    def __init__(self, tensor: Tensor, rows: int):
+        self._tensor, self._rows = tensor, rows
 
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
         rows, columns = index
         stop = min(rows.stop, self._rows)
-        old = self._tensor[slice(min(rows.start, stop), stop), columns]
-        count = rows.stop - max(rows.start, self._rows)
-        if count <= 0:
-            return old
-        new = np.broadcast_to(self._new[columns], (count, old.shape[1]))
-        return np.concatenate([old, new])
+        old = np.asarray(self._tensor[slice(min(rows.start, stop), stop), columns])
+        return np.pad(old, ((0, rows.stop - rows.start - len(old)), (0, 0)))
 
 
 def _read(
@@ -172,9 +161,3 @@ def _stacked(
         stack = put(stack, _read(place, tensor, shape.shape[1:], shape.dtype, one), layer)
         stack.block_until_ready()  # or the tensors of layers to come would pile up
     return stack
-
-
-def flat(tree: Params) -> dict[str, Any]:
-    """Leaves by path, "layers/attention/query"; a tuple of axis names is a leaf."""
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, tuple))
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

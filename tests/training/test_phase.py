@@ -47,7 +47,7 @@ def test_an_order_that_fits_is_kept():
 def test_any_forest(data):
     count = data.draw(st.integers(1, 8))
     parents = [data.draw(st.none() | st.integers(0, n - 1)) if n else None for n in range(count)]
-    forest = [phase(str(n), None if p is None else str(p)) for n, p in enumerate(parents)]
+    forest = [phase(f"p{n}", None if p is None else f"p{p}") for n, p in enumerate(parents)]
     ordered = in_order(data.draw(st.permutations(forest)))
     names = [p.name for p in ordered]
     assert sorted(names) == sorted(p.name for p in forest)
@@ -86,10 +86,18 @@ def test_sizes_must_be_positive(field, value):
         phase("code", **{field: value})
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".", ".."])
+@pytest.mark.parametrize("name", ["", "a/b", ".", "..", "a-b", "1"])
 def test_name_must_be_a_folder(name):
     with pytest.raises(UserError, match="must be usable as a folder name"):
         phase(name)
+
+
+def test_one_place_to_start_from():
+    message = "phase 'a' starts from the phase 'b' and from 'there': give one of parent and initial"
+    with pytest.raises(UserError, match=message):
+        phase("a", "b", initial_weights="there")
+    with pytest.raises(UserError, match="resize_vocabulary = 'sum': choose one of 'mean', 'zeros'"):
+        phase("a", resize_vocabulary="sum")
 
 
 def test_tokens():

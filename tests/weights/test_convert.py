@@ -133,7 +133,7 @@ def test_gguf(tmp_path):
     writer.add_rope_freq_base(config.rope_base)
     from codellama_jax.weights.layout import to_file
     from codellama_jax.weights.names import GGUF
-    from codellama_jax.weights.source import flat
+    from codellama_jax.weights.paths import flat
 
     for name, leaf in flat(params).items():
         place = GGUF[name]
