@@ -104,4 +104,5 @@ class ChunkEncoder:
         return b"".join(map(self._words.__getitem__, self._chunks.findall(line)))
 
     def _encode_word(self, word: str) -> bytes:
-        return array("i", self._processor.encode(word)).tobytes()
+        # As bytes, for a lone surrogate is a ValueError to Python, a RuntimeError to SentencePiece.
+        return array("i", self._processor.encode(word.encode())).tobytes()

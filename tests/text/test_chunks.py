@@ -51,7 +51,7 @@ def test_vocabularies_give_the_processors_ids(vocabulary, text):
 
 def test_a_lone_surrogate_is_refused_and_leaves_nothing_behind():
     for _ in range(2):
-        with pytest.raises(TypeError):  # which rows set aside as a record that cannot be used
+        with pytest.raises(ValueError):  # which rows set aside as a record that cannot be used
             ENCODER.encode("x \ud800 y")
 
 
