@@ -1,20 +1,24 @@
 """Tokens a second that this machine's host side makes for training, beside SentencePiece and seqio.
 
     python benchmarks/data_throughput.py --corpus corpora/quickstart [--json PATH]
-        [--row-length 4096] [--rows 2000] [--seconds 0]
+        [--row-length 4096] [--rows 2000]
+    python benchmarks/data_throughput.py --minutes 10 [--workers 2]
 
 One run measures, on the same documents: the row stream with tokenising, infilling and packing on
 the fly, in a thread and in 1 and 2 processes; SentencePiece alone; a plain seqio pipeline of the
 same mixture, packed by seqio itself; rows with stored tokens (prepare.store_token_ids). Then what
-it takes to go to step 1,000,000, the bytes a checkpoint keeps, and the loader's memory while it
-runs on for so many seconds. The corpus is copied, with stored tokens and without.
+it takes to go to step 1,000,000, and the bytes a checkpoint keeps. The corpus is copied, with
+stored tokens and without. With --minutes nothing but the loader's memory is measured, minute by
+minute while rows are made as fast as they can be.
 
-The encoder remembers chunks of text: the first time is with none remembered, as at a run's start,
-the second with those of the same rows. Processes start with none.
+The encoder remembers lines and words: the first time is with none remembered, as at a run's start,
+the second with those of the same rows. Processes start with none. Others that use the machine slow
+all of it: compare with SentencePiece alone on two threads, which a share is given of.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -125,22 +129,30 @@ def seek(corpus: str, row_length: int):
     return opened - began, time.perf_counter() - opened
 
 
-def memory(stream, mesh, seconds: float):
-    """RSS of anonymous pages at the first batch and every tenth of the time."""
+def memory(stream, mesh, workers: int, minutes: int) -> None:
+    """Prints, at the first batch and after every minute, MiB of this process and of its workers.
+
+    Pages of mapped files are left out: the kernel takes them back when it likes.
+    """
     from codellama_jax.data import HostLoader
 
-    found, began = [], time.perf_counter()
-    for _ in HostLoader(stream, 8, mesh).batches(2_000_000, 1_000_000_000):
-        passed = time.perf_counter() - began
-        if passed >= len(found) * seconds / 10:
-            found.append(_anonymous())
-        if passed >= seconds:
-            return found
+    began, minute = time.perf_counter(), 0
+    for step, _ in enumerate(HostLoader(stream, 8, mesh, workers=workers).batches(0, 1 << 40)):
+        if time.perf_counter() - began < 60 * minute:
+            continue
+        children = [process.pid for process in multiprocessing.active_children()]
+        found = " ".join(f"{_anonymous(pid) / 2**20:8.1f}" for pid in (os.getpid(), *children))
+        print(f"minute {minute:3}, step {step:8}: {found} MiB", flush=True)
+        minute += 1
+        if minute > minutes:
+            return
 
 
-def _anonymous() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+def _anonymous(pid: int) -> int:
+    """Bytes of a process's memory that are no file's, and those it shares with others."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kinds = ("RssAnon", "RssShmem")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds)) * 1024
 
 
 def main() -> None:
@@ -149,7 +161,8 @@ def main() -> None:
     parser.add_argument("--corpus", default="corpora/quickstart")
     parser.add_argument("--row-length", type=int, default=4096)
     parser.add_argument("--rows", type=int, default=2000, help="of every measurement")
-    parser.add_argument("--seconds", type=float, default=0, help="of watching the memory")
+    parser.add_argument("--minutes", type=int, default=0, help="only watch the memory for so long")
+    parser.add_argument("--workers", type=int, default=0, help="of the loader that is watched")
     parser.add_argument("--json", help="write the figures there, too")
     parser.add_argument("--seqio", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -170,17 +183,23 @@ def main() -> None:
         print(json.dumps(by_seqio(length, tokens)))
         return
 
+    if arguments.minutes:
+        stream = RowStream(MIXTURE, length, 0, corpus=arguments.corpus)
+        memory(stream, mesh, arguments.workers, arguments.minutes)
+        return
+
     def speed(name: str, found: Speed) -> None:
         figures[name] = found._asdict()
         # What other processes compute does not count there.
-        cpu = "" if "processes" in name else f"{found.cpu:14,.0f}"
-        print(f"{name:60}{found.wall:14,.0f}{cpu}", flush=True)
+        cpu = "" if "processes" in name else f"{found.cpu:,.0f}"
+        share = found.wall / alone.wall
+        print(f"{name:60}{found.wall:14,.0f}{cpu:>14}{share:10.2f}", flush=True)
 
     def show(name: str, value: float, unit: str, form: str = "14,.0f") -> None:
         figures[name] = value
         print(f"{name:60}{value:{form}} {unit}", flush=True)
 
-    print(f"{'tokens in':60}{'a second':>14}{'a CPU second':>14}")
+    print(f"{'tokens in':60}{'a second':>14}{'a CPU second':>14}{'a share':>10}")
     folder = tempfile.TemporaryDirectory()
     texts, ids = (str(Path(folder.name) / name) for name in ("texts", "ids"))
     shutil.copytree(arguments.corpus, texts, ignore=shutil.ignore_patterns(tokens_file("*")))
@@ -188,12 +207,13 @@ def main() -> None:
     store_tokens(Path(ids), read_manifest(ids))
 
     stream = RowStream(MIXTURE, length, 0, corpus=texts)
+    for threads in (1, 2):
+        alone = by_sentencepiece(stream, tokens, threads)
+        speed(f"SentencePiece alone, threads: {threads}", alone)
     for time_ in ("first", "second"):
         speed(f"rows on the fly, the thread, {time_} time", loaded(stream, mesh, 0, 0, rows))
     for workers in (1, 2):
         speed(f"rows on the fly, processes: {workers}", loaded(stream, mesh, workers, 0, rows))
-    for threads in (1, 2):
-        speed(f"SentencePiece alone, threads: {threads}", by_sentencepiece(stream, tokens, threads))
     command = [sys.executable, __file__, "--seqio", f"--corpus={texts}"]
     command += [f"--row-length={length}", f"--rows={rows}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
@@ -214,9 +234,6 @@ def main() -> None:
     show("to step 1,000,000: its first 8 rows", making, "s", "14.2f")
     state = {"step": 1_000_000, "fingerprint": stream.fingerprint(), "changes": []}
     show("state in a checkpoint", len(json.dumps(state)), "bytes")
-    if arguments.seconds:
-        for tenth, found in enumerate(memory(stream, mesh, arguments.seconds)):
-            show(f"memory after {tenth * arguments.seconds / 10:.0f} s", found / 2**20, "MiB")
     folder.cleanup()
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n")

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gin
@@ -12,12 +12,14 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
+from codellama_jax.data.rows import features, new_blocks
 from codellama_jax.data.stream import RowStream
 from codellama_jax.data.workers import RowNumbers, rows_of_workers
 from codellama_jax.errors import UserError
 from codellama_jax.parallel import named_sharding, partition_spec
 
 Batch = dict[str, jax.Array]
+Fill = Callable[[int, np.ndarray], int]  # a row's number, its block -> its task's number
 
 
 def check_batch(batch_size: int, row_length: int, mesh: Mesh | AbstractMesh) -> NamedSharding:
@@ -88,10 +90,9 @@ class HostLoader:
 
         def produce() -> None:
             try:
-                # Closed at once when the loop is left: processes end with it.
-                with contextlib.closing(self._host_rows(first, last)) as rows_of_steps:
-                    for rows in rows_of_steps:
-                        if not offer(rows):
+                with self._maker(first, last) as fill:
+                    for step in range(first, last):
+                        if not offer(self._batch(step, fill)):
                             return
             except BaseException as error:  # handed to the consumer, which raises it
                 offer(error)
@@ -101,36 +102,38 @@ class HostLoader:
         try:
             for _ in range(first, last):
                 asked = time.perf_counter()
-                rows = ready.get()
+                batch = ready.get()
                 self.waited += time.perf_counter() - asked
-                if isinstance(rows, BaseException):
-                    raise rows
-                yield self._place(rows)
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield batch
         finally:
             stopped.set()
             thread.join()
 
-    def _host_rows(self, first: int, last: int) -> Iterator[dict[int, dict[str, np.ndarray]]]:
-        """For each step the rows this host's devices hold, by their place in the batch."""
-        numbers = RowNumbers(first, last, self.batch_size, tuple(self._held))
+    def _maker(self, first: int, last: int) -> contextlib.AbstractContextManager[Fill]:
+        """What writes the rows of these steps that this host holds, asked in their order."""
         stream = self.stream
-        if self.workers:
-            made = rows_of_workers(stream.rows, numbers, self.workers, stream.count_set_aside)
-        else:
-            made = (stream.row(number) for number in numbers)
-        with contextlib.closing(made):
-            for _ in range(first, last):
-                yield {n: next(made) for n in self._held}
+        if not self.workers:
+            return contextlib.nullcontext(lambda number, block: stream.rows.fill(number, block)[0])
+        numbers = RowNumbers(first, last, self.batch_size, tuple(self._held))
+        return rows_of_workers(stream.rows, numbers, self.workers, stream.count_set_aside)
 
-    def _place(self, rows: dict[int, dict[str, np.ndarray]]) -> Batch:
+    def _batch(self, step: int, fill: Fill) -> Batch:
+        """The batch of a step on its devices, of one array for each feature of this host's rows."""
+        blocks = new_blocks(len(self._held), self.stream.row_length)
+        tasks = np.empty(len(self._held), np.int32)
+        for n, place in enumerate(self._held):
+            tasks[n] = fill(step * self.batch_size + place, blocks[:, n])
         batch = {}
-        for name, example in next(iter(rows.values())).items():
-            layout = self._layout if example.ndim else self._rows_layout
+        for name, held in {**features(blocks), "task": tasks}.items():
 
-            def part(index: tuple[slice, ...], name: str = name) -> np.ndarray:
-                chosen = range(*index[0].indices(self.batch_size))
-                return np.stack([rows[n][name][index[1:]] for n in chosen])
+            def part(index: tuple[slice, ...], held: np.ndarray = held) -> np.ndarray:
+                start, stop, _ = index[0].indices(self.batch_size)
+                begin = self._held.index(start)
+                return held[begin : begin + stop - start, *index[1:]]
 
-            shape = (self.batch_size, *example.shape)
+            layout = self._layout if held.ndim == 2 else self._rows_layout
+            shape = (self.batch_size, *held.shape[1:])
             batch[name] = jax.make_array_from_callback(shape, layout, part)
         return batch

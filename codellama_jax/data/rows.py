@@ -4,8 +4,8 @@ Row r of a mixture belongs to a task (mixing.py), is some epoch's some row of th
 (permutation.py), which holds certain pieces of certain documents (packing.py), which become ids
 (encoding.py) with random choices keyed by the document's visit. Nothing depends on other rows.
 
-A row is made as one block of int32 (features, row_length), which travels between processes as it
-is; `features` names its parts.
+A row is written into a block of int32 (features, row_length) that the caller gives, such as a part
+of a batch; `features` names its parts.
 """
 
 from collections import Counter, OrderedDict
@@ -34,8 +34,13 @@ class Span(NamedTuple):
     stop: int
 
 
+def new_blocks(*shape: int) -> np.ndarray:
+    """Room for rows: int32 (features, *shape), the last of which is the row's length."""
+    return np.empty((len(FEATURES), *shape), np.int32)
+
+
 def features(block: np.ndarray) -> dict[str, np.ndarray]:
-    """The parts of a row's block by name: int32, but weights, which are float32."""
+    """The parts of a block by name: int32, but weights, which are float32."""
     row = dict(zip(FEATURES, block))
     row["weights"] = row["weights"].view(np.float32)
     return row
@@ -69,6 +74,7 @@ class TaskRows:
         self.row_length, self.seed = row_length, seed
         self._cache: OrderedDict[int, Encoded] = OrderedDict()
         self._cache_left = self._cache_bytes = cache_bytes
+        self._counted = np.arange(row_length, dtype=np.int32)
         self.positions = self._planned()
         self.rows = pack(self.positions, row_length)
         if not self.rows:
@@ -87,33 +93,30 @@ class TaskRows:
         order = f"{self.seed}/{self.name}/{epoch}"
         return epoch, self.rows[permuted(place, len(self.rows), order)]
 
-    def block(self, number: int) -> tuple[np.ndarray, list[Span]]:
-        """The task's row `number` as a block, and what stands where."""
+    def fill(self, number: int, block: np.ndarray) -> list[Span]:
+        """Writes the task's row `number` into a block, and tells what stands where."""
         epoch, pieces = self.pieces(number)
-        sequences, spans = [], []
-        start = 0
+        row = features(block)
+        spans, start = [], 0
         reserved = sum(piece.length for piece in pieces)
-        for piece in pieces:
+        for segment, piece in enumerate(pieces, 1):
             reserved -= piece.length
-            sequence = self._sequence(piece, epoch, self.row_length - start - reserved)
-            stop = start + max(0, len(sequence.ids) - 1)
-            sequences.append(sequence)
+            ids, in_loss = self._sequence(piece, epoch, self.row_length - start - reserved)
+            stop = start + max(0, len(ids) - 1)
+            row["inputs"][start:stop] = ids[:-1]
+            row["targets"][start:stop] = ids[1:]
+            row["positions"][start:stop] = self._counted[: stop - start]
+            row["segment_ids"][start:stop] = segment
+            row["weights"][start:stop] = in_loss[1:]
             spans.append(Span(piece, epoch, start, stop))
             start = stop
-        block = np.zeros((len(FEATURES), self.row_length), np.int32)
-        row = features(block)
-        taken = [span.stop - span.start for span in spans]
-        row["inputs"][:start] = np.concatenate([ids[:-1] for ids, _ in sequences])
-        row["targets"][:start] = np.concatenate([ids[1:] for ids, _ in sequences])
-        row["weights"][:start] = np.concatenate([in_loss[1:] for _, in_loss in sequences])
-        row["segment_ids"][:start] = np.repeat(np.arange(1, len(spans) + 1), taken)
-        begins = np.repeat([span.start for span in spans], taken)
-        row["positions"][:start] = np.arange(start) - begins
-        return block, spans
+        block[:, start:] = 0
+        return spans
 
     def render(self, number: int) -> tuple[dict[str, np.ndarray], list[Span]]:
         """Features of the task's row `number`, each (row_length,), and what stands where."""
-        block, spans = self.block(number)
+        block = new_blocks(self.row_length)
+        spans = self.fill(number, block)
         return features(block), spans
 
     def _planned(self) -> np.ndarray:
@@ -197,10 +200,10 @@ class MixtureRows:
     def __init__(self, rates: Mapping[str, float], tasks: Sequence[TaskRows]):
         self.cycle, self.tasks = MixingCycle(rates), list(tasks)
 
-    def block(self, number: int) -> tuple[int, np.ndarray, list[Span]]:
-        """Row `number`: its task's number, its block, and what stands where."""
+    def fill(self, number: int, block: np.ndarray) -> tuple[int, list[Span]]:
+        """Writes row `number` into a block; its task's number, and what stands where."""
         task, place = self.cycle.locate(number)
-        return (task, *self.tasks[task].block(place))
+        return task, self.tasks[task].fill(place, block)
 
     def affinity(self, number: int) -> int:
         """Rows of one affinity have a document in common that all of them must encode in full."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from codellama_jax.data.encoding import Encoder
 from codellama_jax.data.quiet import seqio
-from codellama_jax.data.rows import MixtureRows, Span, TaskRows, features
+from codellama_jax.data.rows import MixtureRows, Span, TaskRows, features, new_blocks
 from codellama_jax.data.tasks import EncodeDocuments, register
 from codellama_jax.errors import UserError
 
@@ -75,12 +75,14 @@ class RowStream:
     def row(self, number: int) -> dict[str, np.ndarray]:
         """Features of row `number`: int32 inputs, targets, positions, segment_ids (S,), float32
         weights (S,), and int32 task ()."""
-        task, block, _ = self.rows.block(number)
+        block = new_blocks(self.row_length)
+        task, _ = self.rows.fill(number, block)
         return {**features(block), "task": np.int32(task)}
 
     def explain(self, number: int) -> tuple[str, dict[str, np.ndarray], list[Span]]:
         """The row's task, its features, and which piece of which document stands where."""
-        task, block, spans = self.rows.block(number)
+        block = new_blocks(self.row_length)
+        task, spans = self.rows.fill(number, block)
         return self.tasks[task].name, features(block), spans
 
     def fingerprint(self) -> dict[str, Any]:

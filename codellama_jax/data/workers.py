@@ -1,7 +1,8 @@
 """Rows made by other processes: the same rows in the same order, however many processes."""
 
 import contextlib
-import fcntl
+import ctypes
+import math
 import multiprocessing
 import pickle
 import signal
@@ -14,10 +15,10 @@ from multiprocessing.process import BaseProcess
 
 import numpy as np
 
-from codellama_jax.data.rows import FEATURES, MixtureRows, features
+from codellama_jax.data.rows import FEATURES, MixtureRows
 from codellama_jax.errors import UserError
 
-_PIPE_BYTES = 1 << 20  # rows that a process makes ahead wait in its pipe; Linux's limit for users
+_ROWS_AHEAD = 16  # of each process
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,18 @@ class RowNumbers:
                 yield step * self.batch_size + place
 
 
+@contextlib.contextmanager
 def rows_of_workers(
     rows: MixtureRows,
     numbers: RowNumbers,
     workers: int,
     count_set_aside: Callable[[Counter[str]], None],
-) -> Iterator[dict[str, np.ndarray]]:
-    """Rows of these numbers, in order; their affinity tells which process makes each.
+) -> Iterator[Callable[[int, np.ndarray], int]]:
+    """Processes that make the rows of these numbers; their affinity tells which of them makes each.
 
-    The processes take no orders, they only write to their pipes. So they end by themselves when
-    nobody reads any more, even if this process was killed.
+    A process writes its rows into slots of memory that it shares with this one, tells which task
+    each is of, and hears when a slot is free again. So it ends by itself when nobody reads any
+    more, even if this process was killed.
 
     Args:
       rows: what makes them.
@@ -52,46 +55,53 @@ def rows_of_workers(
       workers: processes.
       count_set_aside: is told what records a process could not use, as it goes.
 
-    Raises:
-      UserError: a process was killed.
-      Exception: what went wrong in a process.
+    Yields:
+      A function that writes the row of a number into a block, and returns its task's number. It
+      must be asked for the numbers in their order. It raises UserError when a process was killed,
+      and whatever went wrong in a process.
     """
     # Spawned, not forked: this process holds the threads of JAX and TensorFlow.
     context = multiprocessing.get_context("spawn")
-    readers, processes = [], []
-    row_length = rows.tasks[0].row_length
+    slots_shape = (_ROWS_AHEAD, len(FEATURES), rows.tasks[0].row_length)
+    connections, processes, slots = [], [], []
+    read = [0] * workers
+
+    def fill(number: int, block: np.ndarray) -> int:
+        worker = rows.affinity(number) % workers
+        connection = connections[worker]
+        try:
+            told = connection.recv()
+        except (EOFError, ConnectionError):
+            raise _ended(processes[worker], workers) from None
+        if isinstance(told, Exception):
+            raise told
+        task, set_aside = told
+        block[:] = slots[worker][read[worker] % _ROWS_AHEAD]
+        read[worker] += 1
+        with contextlib.suppress(ConnectionError):  # it has ended, having made all its rows
+            connection.send_bytes(b"")
+        count_set_aside(set_aside)
+        return task
+
     try:
         for worker in range(workers):
-            reader, writer = context.Pipe(duplex=False)
-            with writer:
-                readers.append(reader)
-                with contextlib.suppress(OSError):  # fewer rows ahead
-                    fcntl.fcntl(writer.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            ours, theirs = context.Pipe()
+            connections.append(ours)
+            memory = context.RawArray("i", math.prod(slots_shape))
+            slots.append(np.frombuffer(memory, np.int32).reshape(slots_shape))
+            with theirs:
                 process = context.Process(
                     target=_write_rows,
-                    args=(rows, numbers, worker, workers, writer),
+                    args=(rows, numbers, worker, workers, memory, theirs),
                     name=f"rows-{worker}",
                     daemon=True,
                 )
                 process.start()
                 processes.append(process)
-        for number in numbers:
-            worker = rows.affinity(number) % workers
-            reader = readers[worker]
-            try:
-                told = reader.recv()
-                if isinstance(told, Exception):
-                    raise told
-                task, set_aside = told
-                block = np.empty((len(FEATURES), row_length), np.int32)
-                reader.recv_bytes_into(block.reshape(-1))
-            except EOFError:
-                raise _ended(processes[worker], workers) from None
-            count_set_aside(set_aside)
-            yield {**features(block), "task": np.int32(task)}
+        yield fill
     finally:
-        for reader in readers:
-            reader.close()
+        for connection in connections:
+            connection.close()
         for process in processes:
             process.terminate()  # it may not have come to its first row
             process.join()
@@ -109,25 +119,30 @@ def _ended(process: BaseProcess, workers: int) -> Exception:
 
 
 def _write_rows(
-    rows: MixtureRows, numbers: RowNumbers, worker: int, workers: int, writer: Connection
+    rows: MixtureRows,
+    numbers: RowNumbers,
+    worker: int,
+    workers: int,
+    memory: ctypes.Array,
+    connection: Connection,
 ) -> None:
-    """A worker: for each row its task and what was newly set aside, then its block."""
+    """A worker: writes each row into the next slot, then tells its task and what was set aside."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when its reader does
+    slots = np.frombuffer(memory, np.int32).reshape(_ROWS_AHEAD, len(FEATURES), -1)
     told: Counter[str] = Counter()
-    with contextlib.suppress(BrokenPipeError):
-        try:
-            for number in numbers:
-                if rows.affinity(number) % workers != worker:
-                    continue
-                task, block, _ = rows.block(number)
-                set_aside = rows.set_aside()
-                writer.send((task, set_aside - told))
-                writer.send_bytes(block)
-                told = set_aside
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # raised again by the reader
-            writer.send(_portable(error))
+    mine = (number for number in numbers if rows.affinity(number) % workers == worker)
+    with contextlib.suppress(EOFError, ConnectionError):  # nobody reads any more
+        for count, number in enumerate(mine):
+            if count >= _ROWS_AHEAD:
+                connection.recv_bytes()  # a slot is free
+            try:
+                task, _ = rows.fill(number, slots[count % _ROWS_AHEAD])
+            except Exception as error:  # raised again by the reader
+                connection.send(_portable(error))
+                return
+            set_aside = rows.set_aside()
+            connection.send((task, set_aside - told))
+            told = set_aside
 
 
 def _portable(error: Exception) -> Exception:

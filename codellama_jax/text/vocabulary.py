@@ -17,7 +17,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from codellama_jax.errors import UserError
-from codellama_jax.text.chunks import ChunkEncoder, chunks_are_independent
+from codellama_jax.text.chunks import ChunkEncoder, independent_chunks
 
 SENTINELS = ("▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
 GROWTH = 16  # pieces Code Llama adds to a tokenizer that has no sentinels
@@ -55,10 +55,10 @@ class Vocabulary:
         self.sha256 = hashlib.sha256(model).hexdigest()
         self._pieces = len(proto.pieces)
         self._spaced = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
-        independent = chunks_are_independent(proto) and proto.normalizer_spec.add_dummy_prefix
+        chunks = independent_chunks(proto) if proto.normalizer_spec.add_dummy_prefix else None
         proto.normalizer_spec.add_dummy_prefix = False
         self._infix = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
-        self._chunks = ChunkEncoder(self._infix) if independent else None
+        self._chunks = ChunkEncoder(self._infix, chunks) if chunks else None
         self.bos_id, self.eos_id = self._spaced.bos_id(), self._spaced.eos_id()
         self.unk_id = self._spaced.unk_id()
         self.control_ids = frozenset(

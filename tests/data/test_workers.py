@@ -103,7 +103,7 @@ PARENT = """
     import json, multiprocessing, sys, time
     from codellama_jax.data.encoding import LeftToRight
     from codellama_jax.data.records import Records
-    from codellama_jax.data.rows import MixtureRows, TaskRows
+    from codellama_jax.data.rows import MixtureRows, TaskRows, new_blocks
     from codellama_jax.data.workers import RowNumbers, rows_of_workers
     from codellama_jax.text import Vocabulary
 
@@ -112,10 +112,12 @@ PARENT = """
         encoder = LeftToRight(Vocabulary.load(f"{corpus}/tokenizer.model"))
         task = TaskRows("code", encoder, Records(corpus, "code", "train"), 256, 0, 0)
         numbers = RowNumbers(0, 1_000_000, 8, (0, 1))
-        made = rows_of_workers(MixtureRows({"code": 1.0}, [task]), numbers, 2, lambda _: None)
-        next(made)
-        print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        time.sleep(600)
+        rows = MixtureRows({"code": 1.0}, [task])
+        with rows_of_workers(rows, numbers, 2, lambda _: None) as fill:
+            fill(0, new_blocks(256))
+            children = [child.pid for child in multiprocessing.active_children()]
+            print(json.dumps(children), flush=True)
+            time.sleep(600)
 """
 
 

@@ -6,7 +6,7 @@ from helpers import small_model, texts
 from hypothesis import example, given, settings
 from sentencepiece import sentencepiece_model_pb2
 
-from codellama_jax.text.chunks import ChunkEncoder, chunks_are_independent
+from codellama_jax.text.chunks import ChunkEncoder, independent_chunks
 
 PIECE = sentencepiece_model_pb2.ModelProto.SentencePiece
 
@@ -22,8 +22,9 @@ def without_prefix() -> sentencepiece.SentencePieceProcessor:
 
 
 WHOLE = without_prefix()
-FORGETFUL = ChunkEncoder(WHOLE, remembered=5)
-ENCODER = ChunkEncoder(WHOLE)
+CHUNKS = independent_chunks(proto())
+FORGETFUL = ChunkEncoder(WHOLE, CHUNKS, remembered=2000)
+ENCODER = ChunkEncoder(WHOLE, CHUNKS)
 
 
 @settings(max_examples=500, deadline=None)
@@ -31,6 +32,7 @@ ENCODER = ChunkEncoder(WHOLE)
 @example(text="")
 @example(text="▁")
 @example(text="x▁ ▁y  ▁\n▁ \n\n z")
+@example(text="aé.b é.é a1é2.3▁4 xé\n5\n")
 @example(text=" \r\n\t \0 é")
 def test_ids_are_those_of_the_whole_text(text):
     for encoder in (ENCODER, FORGETFUL, ENCODER):
@@ -49,12 +51,25 @@ def test_vocabularies_give_the_processors_ids(vocabulary, text):
 
 def test_a_lone_surrogate_is_refused_and_leaves_nothing_behind():
     for _ in range(2):
-        with pytest.raises(TypeError):  # which rows set aside as a record that cannot be used
+        with pytest.raises(ValueError):  # which rows set aside as a record that cannot be used
             ENCODER.encode("x \ud800 y")
 
 
-def test_models_of_llamas_settings_are_independent():
-    assert chunks_are_independent(proto())
+def spelt(model: sentencepiece_model_pb2.ModelProto) -> list[str]:
+    """The chunks of a text that has a place of every kind."""
+    return independent_chunks(model).findall("ab.c  (é.d1 2▁\n\n x_é, ")
+
+
+def test_models_of_llamas_settings_are_encoded_word_by_word():
+    words = ["ab", ".", "c", "  (é.", "d", "1", " 2", "▁", "\n", "\n", " x", "_é,", " "]
+    assert spelt(proto()) == words
+
+
+@pytest.mark.parametrize("piece", ["a.", "_a", "▁x(", "12", "1x", "x1", "é1"])
+def test_models_whose_words_are_joined_are_encoded_by_longer_ones(piece):
+    model = proto()
+    model.pieces.add(piece=piece, score=-1e6)
+    assert spelt(model) == ["ab.c", "  (é.d1", " 2", "▁", "\n", "\n", " x_é,", " "]
 
 
 @pytest.mark.parametrize("piece", ["x▁y", "▁▁x▁", "\n\n", "}\n", "\n▁▁"])
@@ -62,7 +77,7 @@ def test_a_piece_that_spans_chunks_is_seen(piece):
     for kind in (PIECE.NORMAL, PIECE.USER_DEFINED):
         model = proto()
         model.pieces.add(piece=piece, score=-1e6, type=kind)
-        assert not chunks_are_independent(model)
+        assert independent_chunks(model) is None
 
 
 @pytest.mark.parametrize(
@@ -79,4 +94,4 @@ def test_a_piece_that_spans_chunks_is_seen(piece):
 def test_other_models_are_seen(part, name, value):
     model = proto()
     setattr(getattr(model, part), name, value)
-    assert not chunks_are_independent(model)
+    assert independent_chunks(model) is None
