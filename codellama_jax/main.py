@@ -280,6 +280,12 @@ def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
+def _tell_unless_closed(failure: sys.UnraisableHookArgs) -> None:
+    """After a write that failed, those still under way report to an event loop that is gone."""
+    if str(failure.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(failure)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code.
 
@@ -287,8 +293,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted from outside, to be started again; 130 when interrupted by the user.
     """
     arguments = _parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    threading.excepthook = _tell_unless_explained
+    for library in ("absl", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    threading.excepthook, sys.unraisablehook = _tell_unless_explained, _tell_unless_closed
     try:
         result = arguments.run(arguments)
         if arguments.json:

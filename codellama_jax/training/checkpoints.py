@@ -195,7 +195,8 @@ class PhaseCheckpoints:
         folder.rename(target)
 
     def _check_room(self, step: int, state: TrainState) -> None:
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        arrays = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        needed = 1.02 * arrays + 1e6  # what describes them is written, too
         free = shutil.disk_usage(self._directory).free
         if free < needed:
             raise UserError(

@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(place):
     disk = place / "small"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", str(disk)], capture_output=True
     )
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
