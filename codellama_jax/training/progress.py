@@ -7,6 +7,7 @@ from typing import Any
 
 import gin
 
+from codellama_jax.runs import METRICS, read_metrics
 from codellama_jax.training.phase import Phase
 
 
@@ -38,7 +39,7 @@ class Progress:
         print_every: int = 25,
     ):
         self.phase, self.print_every, self.flops = phase, print_every, flops_per_token
-        self._path = directory / "metrics.jsonl"
+        self._path = directory / METRICS
         kept = [line for line in read_metrics(directory) if line["step"] <= start]
         self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._file = self._path.open("a", buffering=1)
@@ -74,17 +75,3 @@ class Progress:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-
-def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
-    """Lines of a phase's metrics file; a last line cut short by a kill is left out."""
-    path = Path(directory) / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines

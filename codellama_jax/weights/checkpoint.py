@@ -19,34 +19,8 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
+from codellama_jax.runs import FOLDER, latest_step
 from codellama_jax.text import Vocabulary, find_tokenizer
-
-FOLDER = "checkpoints"
-
-
-def latest_step(phase_directory: str | Path) -> int:
-    """The last step of a phase that was saved whole.
-
-    Raises:
-      UserError: there is none.
-    """
-    folder = Path(phase_directory) / FOLDER
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
-    if not steps:
-        raise UserError(
-            f"no checkpoint in {phase_directory}: train that phase first (`codellama-jax train`)"
-            " or name another folder"
-        )
-    return max(steps)
-
-
-def read_record(phase_directory: str | Path) -> dict[str, Any]:
-    """The record of a phase's last checkpoint; raises UserError when there is none."""
-    path = Path(phase_directory) / FOLDER / str(latest_step(phase_directory)) / "record/metadata"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the checkpoint record {path}: {error}") from error
 
 
 def config_of(record: dict[str, Any]) -> LlamaConfig:

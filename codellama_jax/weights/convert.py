@@ -10,14 +10,9 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import SIZES, LlamaConfig, Params, recognise, replace
 from codellama_jax.parallel import make_mesh
+from codellama_jax.runs import FOLDER, read_record
 from codellama_jax.text import Vocabulary, find_tokenizer
-from codellama_jax.weights.checkpoint import (
-    FOLDER,
-    config_of,
-    load_params,
-    read_record,
-    save_checkpoint,
-)
+from codellama_jax.weights.checkpoint import config_of, load_params, save_checkpoint
 from codellama_jax.weights.gguf import open_gguf
 from codellama_jax.weights.hugging_face import CONFIG, open_hugging_face, write_hugging_face
 from codellama_jax.weights.meta import SETTINGS, open_meta, write_meta

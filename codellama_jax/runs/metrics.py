@@ -1,0 +1,42 @@
+"""Metrics of a phase: one JSON object a line, one line or more a step."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+_TAIL = 1 << 18  # bytes; hundreds of steps
+
+
+def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
+    """Lines of a phase's metrics file; a last line cut short by a kill is left out."""
+    path = Path(directory) / METRICS
+    if not path.exists():
+        return []
+    return _parsed(path.read_text(errors="replace").splitlines())
+
+
+def last_metrics(directory: str | Path) -> list[dict[str, Any]]:
+    """The last of those lines, read from the file's end: as quick for a month as for a minute."""
+    path = Path(directory) / METRICS
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    return _parsed(lines[1:] if size > _TAIL else lines)
+
+
+def _parsed(lines: Iterable[str]) -> list[dict[str, Any]]:
+    parsed = []
+    for text in lines:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            parsed.append(line)
+    return parsed
