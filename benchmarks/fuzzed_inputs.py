@@ -20,7 +20,7 @@ import sysconfig
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GOOD = 200  # records beside every input
@@ -184,6 +184,32 @@ def prepare(folder: Path, place: str | None) -> dict:
     }
 
 
+def measure(write: Callable, folder: Path, arguments: argparse.Namespace) -> str:
+    """A line of the table."""
+    (folder / "good.jsonl").write_bytes(b"".join(good_lines(GOOD)))
+    (folder / "input").mkdir()
+    place, records = write(folder / "input", arguments)
+    words = [sys.executable, __file__, f"--folder={folder}"]
+    words += [f"--place={place}"] if place else []
+    try:
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=HOUR)
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    if ran.returncode:
+        return f"failed: {ran.stderr.splitlines()[-1]}"
+    told = json.loads(ran.stdout.splitlines()[-1])
+    dropped = told["dropped"]
+    unusable = ("malformed", "unreadable")
+    aside = sum(count for reason, count in dropped.items() if reason.startswith(unusable))
+    total = told["written"] + sum(dropped.values())
+    agree = "agrees" if total == GOOD + records else f"{total:,}!"
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+    return (
+        f"{GOOD + records:10,} {told['written']:9,} {aside:10,} {sum(dropped.values()) - aside:9,}"
+        f" {agree:>6} {told['seconds']:8.1f} {told['peak'] / 1e6:11,.0f}  {reasons}"
+    )
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -199,39 +225,9 @@ def main() -> None:
     heads = f"{'records':>10} {'written':>9} {'set aside':>10} {'dropped':>9} {'sum':>6}"
     print(f"{'input':18} {heads} {'seconds':>8} {'MB at peak':>11}  reasons")
     for write in INPUTS:
-        if arguments.only not in (None, write.__name__):
-            continue
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            (folder / "good.jsonl").write_bytes(b"".join(good_lines(GOOD)))
-            (folder / "input").mkdir()
-            place, records = write(folder / "input", arguments)
-            words = [sys.executable, __file__, f"--folder={folder}"]
-            words += [f"--place={place}"] if place else []
-            try:
-                ran = subprocess.run(words, capture_output=True, text=True, timeout=HOUR)
-            except subprocess.TimeoutExpired:
-                print(f"{write.__name__:18} hangs", flush=True)
-                continue
-        if ran.returncode:
-            print(f"{write.__name__:18} failed: {ran.stderr.splitlines()[-1]}", flush=True)
-            continue
-        told = json.loads(ran.stdout.splitlines()[-1])
-        aside = {
-            reason: count
-            for reason, count in told["dropped"].items()
-            if reason.startswith(("malformed", "unreadable"))
-        }
-        lost = sum(told["dropped"].values()) - sum(aside.values())
-        total = told["written"] + sum(aside.values()) + lost
-        agree = "agrees" if total == GOOD + records else f"{total:,}!"
-        print(
-            f"{write.__name__:18} {GOOD + records:10,} {told['written']:9,}"
-            f" {sum(aside.values()):10,} {lost:9,} {agree:>6} {told['seconds']:8.1f}"
-            f" {told['peak'] / 1e6:11,.0f}  "
-            + ", ".join(f"{count:,} {reason}" for reason, count in told["dropped"].items()),
-            flush=True,
-        )
+        if arguments.only in (None, write.__name__):
+            with tempfile.TemporaryDirectory() as folder:  # a million files take long to delete
+                print(f"{write.__name__:18} {measure(write, Path(folder), arguments)}", flush=True)
 
 
 if __name__ == "__main__":
