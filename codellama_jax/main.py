@@ -86,6 +86,19 @@ def _inspect(arguments: Arguments) -> Any:
     return inspect(**_given(arguments, *names, "html"))
 
 
+def _runs(arguments: Arguments) -> Any:
+    from codellama_jax import runs
+
+    _configure(arguments)
+    if len(arguments.folder) == 2:
+        return runs.compare_runs(*arguments.folder, **_given(arguments, "html", "png"))
+    if len(arguments.folder) > 2:
+        raise UserError("name one folder to list, or two runs or phases to compare")
+    if arguments.html or arguments.png:
+        raise UserError("--html and --png show a comparison: name two runs or phases")
+    return runs.list_runs(*arguments.folder)
+
+
 def _describe(arguments: Arguments) -> Any:
     from codellama_jax import model
 
@@ -236,6 +249,22 @@ def _parser() -> argparse.ArgumentParser:
         "write report.html, report.md and report.json of an evaluated run",
         "The HTML is one file that opens offline.",
     )
+    added = verb(
+        "runs",
+        _runs,
+        "list runs and their phases, or compare two of them",
+        "How far each phase is, its loss, size and state, below the phase it starts from; of two,"
+        " the settings and data that differ, and their losses beside each other. Reads files alone:"
+        " it can be asked while a run goes on.",
+    )
+    added.add_argument(
+        "folder",
+        nargs="*",
+        help="one to list, runs/ unless given; or two runs or phases to compare, as paths or as"
+        " named in runs/",
+    )
+    added.add_argument("--html", metavar="PATH", help="write a comparison there as one HTML page")
+    added.add_argument("--png", metavar="PATH", help="write the compared curves there as an image")
     verb(
         "describe",
         _describe,
@@ -280,7 +309,7 @@ def _tell_unless_explained(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
-def _tell_unless_closed(failure: sys.UnraisableHookArgs) -> None:
+def _tell_unless_closed(failure: "sys.UnraisableHookArgs") -> None:
     """After a write that failed, those still under way report to an event loop that is gone."""
     if str(failure.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(failure)

@@ -5,6 +5,7 @@ from typing import Any
 
 from codellama_jax.data.inspection import ShownRow
 from codellama_jax.data.inspection_parts import Part, piece_title, row_title, styled
+from codellama_jax.writing import aligned
 
 _COLORS = {"control": "1;35", "boundary": "2", "text": "", "prefix": "36", "middle": "33",
            "suffix": "34"}  # fmt: skip
@@ -50,10 +51,7 @@ def rows_text(rows: Sequence[ShownRow], color: bool, boundaries: bool) -> Iterat
 def counts_text(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Lines of the table of counts."""
     table = [["task", *(head for head, _, _ in COLUMNS)], *count_cells(summary)]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for name, *cells in table:
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
-        yield "  ".join([name.ljust(widths[0]), *right])
+    yield from aligned(table)
 
 
 def count_cells(summary: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

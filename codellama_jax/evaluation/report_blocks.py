@@ -1,6 +1,5 @@
-"""What a report is made of, and how its numbers are written; HTML and Markdown render the same."""
+"""What a report is made of; HTML and Markdown render the same."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -93,54 +92,3 @@ def printable(text: str, limit: int = 4000) -> str:
         for c in shown.replace("\r\n", "\n")
     )
     return shown if len(text) <= limit else f"{shown} … [{len(text) - limit:,} characters more]"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` decimals, – for one that is missing or not finite."""
-    return "–" if not finite(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """The same with its sign, for differences."""
-    return "–" if not finite(value) else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share as a percentage."""
-    return "–" if not finite(share) else f"{100 * share:.{digits}f} %"
-
-
-def count(value: float | None) -> str:
-    """A count with thousands separated, in millions and billions (10⁹) where it is large."""
-    if not finite(value):
-        return "–"
-    for unit, name in ((1e9, " B"), (1e6, " M")):
-        if abs(value) >= unit:
-            return (
-                f"{value / unit:.3g}{name}" if value / unit < 1000 else f"{value / unit:,.0f}{name}"
-            )
-    return f"{value:,.0f}"
-
-
-def size(value: float) -> str:
-    """Bytes in decimal units."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= unit:
-            return f"{value / unit:,.1f} {name}"
-    return f"{value:,.0f} B"
-
-
-def scientific(value: float) -> str:
-    """A round number as 1e4, others in full: rotary bases, learning rates."""
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
-def finite(value: float | None) -> bool:
-    """Whether there is a number at all."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def plural(quantity: int, name: str) -> str:
-    """1 phase, 2 phases."""
-    return f"{quantity:,} {name}" + ("" if quantity == 1 else "s")

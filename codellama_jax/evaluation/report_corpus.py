@@ -13,15 +13,12 @@ from codellama_jax.evaluation.report_blocks import (
     Section,
     Table,
     Text,
-    count,
-    number,
     printable,
-    scientific,
-    size,
 )
 from codellama_jax.evaluation.report_data import RunData
 from codellama_jax.evaluation.report_sections import phase_cell
 from codellama_jax.evaluation.report_summary import source_title
+from codellama_jax.writing import count, number, scientific, size
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSES = 12  # shown of the list

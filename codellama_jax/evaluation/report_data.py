@@ -1,8 +1,6 @@
 """What a report is about: the phases of a run, their measurements and their corpus, read once."""
 
-import ast
 import json
-import re
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,7 @@ from typing import Any
 from codellama_jax.corpus import read_manifest
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation.evaluate import FILE, trained_phases
-from codellama_jax.training import read_metrics
+from codellama_jax.runs import planned_phases, read_metrics
 from codellama_jax.weights import config_of
 
 COLORS = ("#2f5d8a", "#c0682b", "#3d7f5f", "#7d5a9b", "#a83f4b", "#2b8c96", "#8a7a24", "#b0568f")
@@ -176,7 +174,7 @@ def gather(run_dir: str, corpus: str) -> RunData:
             f"no phase of {run_dir} is evaluated: run `codellama-jax evaluate` with the same"
             " --gin_file first"
         )
-    planned = _planned(list(records.values())[-1].get("operative_config", ""))
+    planned = planned_phases(list(records.values())[-1].get("operative_config", ""))
     untrained = {name: fields for name, fields in planned.items() if name not in phases}
     name = Path(run_dir).resolve().name
     compression = whole.get("compression", {})
@@ -186,18 +184,6 @@ def gather(run_dir: str, corpus: str) -> RunData:
 def is_control(settings: dict[str, Any]) -> bool:
     """Whether a phase's purpose begins with the word control."""
     return settings.get("purpose", "").lower().startswith("control")
-
-
-def _planned(operative_config: str) -> dict[str, dict[str, Any]]:
-    """Settings of every phase that a run's gin configuration constructs, by name."""
-    scopes: dict[str, dict[str, Any]] = {}
-    joined = operative_config.replace("\\\n", " ")
-    for scope, field, value in re.findall(r"^(\S*/)?Phase\.(\w+) = +(.+)$", joined, re.MULTILINE):
-        try:
-            scopes.setdefault(scope, {})[field] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            continue  # a macro or a reference: not a plain value, and none of what is shown
-    return {fields["name"]: fields for fields in scopes.values() if "name" in fields}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

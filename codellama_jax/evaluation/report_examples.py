@@ -12,13 +12,12 @@ from codellama_jax.evaluation.report_blocks import (
     Section,
     Table,
     Text,
-    percent,
-    plural,
     printable,
 )
 from codellama_jax.evaluation.report_data import PhaseData, RunData
 from codellama_jax.evaluation.report_sections import phase_cell
 from codellama_jax.evaluation.report_summary import interval_or_count
+from codellama_jax.writing import percent, plural
 
 CONTEXT_LINES = (7, 4)  # shown of a hole's prefix and suffix
 LINES = 24  # shown of what a model wrote

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from codellama_jax.evaluation.report_blocks import count, scientific
 from codellama_jax.evaluation.report_data import RunData, is_control
-from codellama_jax.evaluation.report_plots import STYLE, new_figure, to_svg
+from codellama_jax.plotting import STYLE, new_figure, to_svg
+from codellama_jax.writing import count, scientific
 
 BOX = (2.95, 1.12)  # inches, width and height
 GAP = (0.55, 0.28)

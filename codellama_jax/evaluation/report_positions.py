@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from codellama_jax.evaluation.report_blocks import number, scientific, signed
 from codellama_jax.evaluation.report_data import PhaseData, RunData
+from codellama_jax.writing import number, scientific, signed
 
 # Positions the parent was trained on; those behind; those behind what any child was trained on.
 INSIDE, BEYOND, UNSEEN = "inside", "beyond", "unseen"

@@ -7,17 +7,13 @@ from codellama_jax.evaluation.report_blocks import (
     Section,
     Table,
     Text,
-    count,
-    number,
-    percent,
-    plural,
-    scientific,
 )
 from codellama_jax.evaluation.report_data import PhaseData, RunData
 from codellama_jax.evaluation.report_graph import phase_graph
 from codellama_jax.evaluation.report_plots import loss_by_position, loss_curves, retrieval_maps
 from codellama_jax.evaluation.report_positions import Branch, verdict, with_error
 from codellama_jax.evaluation.report_summary import interval_or_count, source_title
+from codellama_jax.writing import count, number, percent, plural, scientific
 
 NONE = Cell("–")
 

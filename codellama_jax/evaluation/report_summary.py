@@ -1,8 +1,8 @@
 """The report's first sentences, computed from the measurements."""
 
-from codellama_jax.evaluation.report_blocks import count, number, percent, plural
 from codellama_jax.evaluation.report_data import PhaseData, RunData
 from codellama_jax.evaluation.report_positions import Branch
+from codellama_jax.writing import count, number, percent, plural
 
 TITLES = {"code": "code", "python": "Python", "nl": "prose", "nl_code": "language about code"}
 

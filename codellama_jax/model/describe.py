@@ -11,6 +11,7 @@ from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.functional import param_axes, param_shapes
 from codellama_jax.model.sizes import recognise
 from codellama_jax.parallel import make_mesh, tree_shardings
+from codellama_jax.writing import aligned
 
 
 @gin.configurable
@@ -88,10 +89,7 @@ def _print(rows: list[dict[str, Any]], totals: dict[str, Any]) -> None:
                 f"{row['device_bytes'] / 2**20:,.1f}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for line in table:
-        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths)]
-        print("  ".join([*cells, line[-1].rjust(widths[-1])]))
+    print("\n".join(aligned(table, labels=len(table[0]) - 1)))
     mesh = " x ".join(f"{axis} {size}" for axis, size in totals["mesh"].items())
     known = f" ({', '.join(totals['published_sizes'])})" if totals["published_sizes"] else ""
     print(

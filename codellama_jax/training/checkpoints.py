@@ -24,8 +24,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as preserva
 
 from codellama_jax.errors import UserError
 from codellama_jax.parallel import gathered, is_first, wait_for_all
+from codellama_jax.runs import FOLDER, damage, saved_steps, write_digests
 from codellama_jax.training.state import TrainState
-from codellama_jax.weights import FOLDER, damage, steps_saved, write_digests
 
 
 @gin.configurable
@@ -173,7 +173,7 @@ class PhaseCheckpoints:
 
     def _newest_whole(self) -> int:
         """Every process reads its part of the files; what one of them finds, all go by."""
-        for step in reversed(steps_saved(self._phase)):
+        for step in reversed(saved_steps(self._phase)):
             folder = self._directory / str(step)
             found = damage(folder, share=jax.process_index(), shares=jax.process_count())
             finders = [number for number, bad in enumerate(gathered(bool(found))) if bad]

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from codellama_jax.runs import read_lines
 from codellama_jax.training.figures import clock
-from codellama_jax.training.lines import read_lines
 
 FILE = "events.jsonl"
 Event = dict[str, Any]

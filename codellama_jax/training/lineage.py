@@ -1,13 +1,13 @@
 """Where a checkpoint comes from, and whether its data is still the same."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig
+from codellama_jax.runs import differences
 from codellama_jax.training.phase import Phase
 
 
@@ -64,13 +64,8 @@ def told(changed: dict[str, Any]) -> str:
 
 
 def _changed(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    saved = json.loads(json.dumps(saved))  # tuples as the lists that JSON makes of them
-    now = json.loads(json.dumps(now))
-    return {
-        key: {"was": saved.get(key), "is": now.get(key)}
-        for key in sorted({*saved, *now})
-        if saved.get(key) != now.get(key)
-    }
+    changed = differences(saved, now)
+    return {key: {"was": was, "is": is_} for key, (was, is_) in changed.items()}
 
 
 def _short(value: Any) -> str:

@@ -10,9 +10,8 @@ import jax
 
 from codellama_jax.training.figures import memory, speed, terminal_line
 from codellama_jax.training.goodput import Journal, Reason
-from codellama_jax.training.lines import read_lines
 from codellama_jax.training.phase import Phase
-from codellama_jax.training.writers import METRICS, open_writers
+from codellama_jax.training.writers import open_writers
 
 
 @gin.configurable
@@ -115,8 +114,3 @@ class Progress:
             print(f"{self._phase.name:<12} step {step} done, {took}", flush=True)
         else:
             print(terminal_line(self._phase, step, record, self._seconds_left), flush=True)
-
-
-def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
-    """Lines of a phase's metrics file; a last line cut short by a kill is left out."""
-    return read_lines(Path(directory) / METRICS)

@@ -12,9 +12,7 @@ from typing import Any, Protocol
 import gin
 
 from codellama_jax.errors import UserError
-from codellama_jax.training.lines import read_lines
-
-METRICS = "metrics.jsonl"
+from codellama_jax.runs import METRICS, read_metrics
 
 
 class Writer(Protocol):
@@ -35,7 +33,7 @@ class JsonLines:
 
     def __init__(self, directory: Path, start: int):
         path = directory / METRICS
-        kept = [line for line in read_lines(path) if line["step"] <= start]
+        kept = [line for line in read_metrics(directory) if line["step"] <= start]
         other = path.with_suffix(".new")
         other.write_text("".join(json.dumps(line) + "\n" for line in kept))
         other.replace(path)  # at once: a kill here loses nothing

@@ -1,16 +1,8 @@
 """Weights in and out: our checkpoints, Hugging Face, Meta, GGUF."""
 
-from codellama_jax.weights.checkpoint import (
-    FOLDER,
-    config_of,
-    latest_step,
-    load_params,
-    load_vocabulary,
-    read_record,
-    steps_saved,
-)
+from codellama_jax.runs import FOLDER, latest_step, read_record
+from codellama_jax.weights.checkpoint import config_of, load_params, load_vocabulary
 from codellama_jax.weights.convert import convert
-from codellama_jax.weights.digests import damage, write_digests
 from codellama_jax.weights.origin import (
     Origin,
     check_files,
@@ -28,7 +20,6 @@ __all__ = [
     "check_files",
     "config_of",
     "convert",
-    "damage",
     "latest_step",
     "load_origin",
     "load_params",
@@ -38,6 +29,4 @@ __all__ = [
     "open_weights",
     "origin_entry",
     "read_record",
-    "steps_saved",
-    "write_digests",
 ]

@@ -5,7 +5,7 @@ Those of training are written by training/checkpoints.py.
 <phase>/tokenizer.model                or tokenizer.json
 <phase>/checkpoints/<step>/params      the parameter tree
 <phase>/checkpoints/<step>/record      JSON: model, data position, lineage, configuration
-<phase>/checkpoints/<step>/digests     sizes and checksums (digests.py)
+<phase>/checkpoints/<step>/digests     sizes and checksums (runs/digests.py)
 """
 
 import dataclasses
@@ -20,41 +20,8 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
+from codellama_jax.runs import FOLDER, damage, latest_step, write_digests
 from codellama_jax.text import Vocabulary, find_tokenizer
-from codellama_jax.weights.digests import damage, is_complete, write_digests
-
-FOLDER = "checkpoints"
-
-
-def steps_saved(phase_directory: str | Path) -> list[int]:
-    """Steps of a phase that have a checkpoint, whole or not, from the first to the last."""
-    folder = Path(phase_directory) / FOLDER
-    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
-
-
-def latest_step(phase_directory: str | Path) -> int:
-    """The last step of a phase that was saved to its end.
-
-    Raises:
-      UserError: there is none.
-    """
-    folder = Path(phase_directory) / FOLDER
-    steps = [step for step in steps_saved(phase_directory) if is_complete(folder / str(step))]
-    if not steps:
-        raise UserError(
-            f"no checkpoint in {phase_directory}: train that phase first (`codellama-jax train`)"
-            " or name another folder"
-        )
-    return steps[-1]
-
-
-def read_record(phase_directory: str | Path) -> dict[str, Any]:
-    """The record of a phase's last checkpoint; raises UserError when there is none."""
-    path = Path(phase_directory) / FOLDER / str(latest_step(phase_directory)) / "record/metadata"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the checkpoint record {path}: {error}") from error
 
 
 def config_of(record: dict[str, Any]) -> LlamaConfig:

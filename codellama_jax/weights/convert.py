@@ -9,8 +9,9 @@ import jax
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, recognise, replace
 from codellama_jax.parallel import make_mesh
+from codellama_jax.runs import FOLDER
 from codellama_jax.text import Vocabulary
-from codellama_jax.weights.checkpoint import FOLDER, save_checkpoint
+from codellama_jax.weights.checkpoint import save_checkpoint
 from codellama_jax.weights.growth import Growth
 from codellama_jax.weights.hugging_face import write_hugging_face
 from codellama_jax.weights.meta import write_meta

@@ -233,6 +233,22 @@ def test_a_long_line_and_many_tiny_files(tokenizer, tmp_path):
     assert len(records(output)) == 25
 
 
+def test_a_long_value_of_a_parquet_file(tokenizer, tmp_path):
+    of = made(6)
+    for place, name in ((1, "content"), (4, "max_stars_repo_path")):
+        of[place][name] = "é" * 30_000
+    of[5]["content"] = None
+    write_parquet(tmp_path / "a.parquet", of)
+    gin.bind_parameter("corpus.RecordSettings.max_record_bytes", 50_000)
+    output = tmp_path / "out"
+    manifest = run(output, {"code": [f"{tmp_path}/*.parquet"]}, tokenizer_path=tokenizer)
+    assert dropped(manifest) == {"malformed: record too long": 2, "malformed: no text": 1}
+    row = manifest["dropped"]["code"]["malformed: record too long"]
+    assert row["bytes"] == 120_000
+    assert row["examples"] == [f"{tmp_path}/a.parquet:{n}" for n in (1, 4)]
+    assert {r["text"] for r in records(output)} == {of[n]["content"] for n in (0, 2, 3)}
+
+
 def test_duplicates_leave_one_of_each_kind(tokenizer, tmp_path):
     gin.bind_parameter("corpus.TaskSettings.band_recall", 0.97)
     distinct = made(80)

@@ -12,13 +12,14 @@ import pytest
 
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation.report import report
-from codellama_jax.evaluation.report_blocks import count, printable, scientific
+from codellama_jax.evaluation.report_blocks import printable
 from codellama_jax.evaluation.report_data import gather
-from codellama_jax.evaluation.report_plots import smooth
 from codellama_jax.evaluation.report_positions import branches
 from codellama_jax.model import LlamaConfig
+from codellama_jax.plotting import smooth
 from codellama_jax.training import Phase
 from codellama_jax.training.lineage import lineage_entry
+from codellama_jax.writing import count, scientific
 
 HOSTILE = "<script>alert(1)</script> </pre> {{ 7 * 7 }} | `x` & \0 \udc80"
 ENDS = list(range(64, 2049, 64))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codellama_jax.runs import read_lines
 from codellama_jax.training.goodput import FILE, Goodput, Journal, goodput
-from codellama_jax.training.lines import read_lines
 
 
 def start(time, step=0):

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from codellama_jax.errors import UserError
+from codellama_jax.runs import read_lines
 from codellama_jax.training import Phase, read_metrics
 from codellama_jax.training.goodput import FILE
-from codellama_jax.training.lines import read_lines
 from codellama_jax.training.profile import Profile
 from codellama_jax.training.progress import Progress
 

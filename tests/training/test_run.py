@@ -208,6 +208,26 @@ def test_generation_says_what_is_wrong(place, undisturbed):
     assert done.returncode == 2 and "no checkpoint in" in done.stderr
 
 
+def test_runs_are_listed_and_compared(place, undisturbed):
+    listed = place / "runs.json"
+    done = verb("runs", place, f"--json={listed}")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(listed.read_text())
+    code, long = written["runs"][str(undisturbed)]
+    assert (code["state"], code["step"], code["steps"], code["tokens"]) == (
+        "complete",
+        30,
+        30,
+        7680,
+    )
+    assert long["parent"] == "code" and long["lineage"] == ["code", "long"]
+    assert 0 < code["loss"] < 10 and code["checkpoint_bytes"] > 1000 and not code["damaged"]
+    assert f"{place / 'corpus'} is no run" in written["other"]
+    done = verb("runs", undisturbed / "code", undisturbed / "long")
+    assert done.returncode == 0, done.stderr
+    assert "Phase.sequence_length" in done.stdout and "row_length" in done.stdout
+
+
 def test_a_run_is_evaluated_once_and_reported(place, undisturbed):
     settings = f"""
         evaluate.run_dir = "{undisturbed}"

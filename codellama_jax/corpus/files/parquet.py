@@ -7,6 +7,8 @@ passes over rows without text uncounted.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from codellama_jax.corpus.files.found import Found, interpret
 from codellama_jax.corpus.files.settings import RecordSettings
 
@@ -35,10 +37,13 @@ def read_parquet(path: str, settings: RecordSettings) -> Iterator[Found]:
             done = 0
             try:
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-                    for record in _records(batch):
+                    for record, too_long in _records(batch, settings.max_record_bytes):
                         place = f"{path}:{first + done}"
                         done += 1
-                        yield interpret(record, place, _size(record), settings)
+                        if too_long:
+                            yield Found(place, too_long, reason="malformed: record too long")
+                        else:
+                            yield interpret(record, place, _size(record), settings)
             except (pa.ArrowException, OSError):
                 place = f"{path}:{first + done}"
                 yield Found(place, 0, reason="unreadable: damaged rows", records=rows - done)
@@ -56,11 +61,17 @@ def _columns(names: list[str], settings: RecordSettings) -> list[str]:
     return [name for name in wanted if name in names]
 
 
-def _records(batch: Any) -> Iterator[dict[str, Any]]:
-    """Rows; strings stay bytes, as pyarrow raises for a whole column where one is not UTF-8."""
+def _records(batch: Any, limit: int) -> Iterator[tuple[dict[str, Any], int]]:
+    """Rows; strings stay bytes, as pyarrow raises for a whole column where one is not UTF-8.
+
+    Beside each row stands 0, or the size of its longest value where that is beyond `limit`: such a
+    value is left with pyarrow, as every step from there to a text would copy it.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     columns = {}
+    sizes = np.zeros(batch.num_rows, np.int64)
     for name, column in zip(batch.schema.names, batch.columns):
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
@@ -68,11 +79,17 @@ def _records(batch: Any) -> Iterator[dict[str, Any]]:
             column = column.cast(pa.large_binary())
         elif pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
             column = column.cast(pa.list_(pa.binary()))
-        columns[name] = column.to_pylist()
-    for values in zip(*columns.values()):
-        yield dict(zip(columns, values))
-    if not columns:
-        yield from ({} for _ in range(batch.num_rows))
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            own = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+            sizes = np.maximum(sizes, own)
+        columns[name] = column
+    short = pa.array(sizes <= limit)
+    kept = zip(*(column.filter(short).to_pylist() for column in columns.values()))
+    for size in sizes.tolist():
+        if size > limit:
+            yield {}, size
+        else:
+            yield dict(zip(columns, next(kept, ()))), 0
 
 
 def _size(record: dict[str, Any]) -> int:

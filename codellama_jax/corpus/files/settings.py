@@ -24,7 +24,7 @@ class RecordSettings:
         Stack first, then what other collections use.
       licenses: SPDX names that are allowed, upper or lower case; every licence that a record
         states must be among them, and "unknown" allows records that state none. None allows all.
-      max_record_bytes: longer lines are set aside unread.
+      max_record_bytes: longer lines, and rows with longer values, are set aside unread.
       tfds_data_dir: where TFDS keeps its data sets; None for its own default.
     """
 

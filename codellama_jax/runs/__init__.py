@@ -1,0 +1,25 @@
+"""What runs leave on disk, read without JAX; lists of runs, comparisons of two."""
+
+from codellama_jax.runs.compare import compare_runs
+from codellama_jax.runs.digests import damage, write_digests
+from codellama_jax.runs.lines import read_lines
+from codellama_jax.runs.listing import list_runs
+from codellama_jax.runs.metrics import METRICS, read_metrics
+from codellama_jax.runs.records import FOLDER, latest_step, read_record, saved_steps
+from codellama_jax.runs.settings import differences, planned_phases
+
+__all__ = [
+    "FOLDER",
+    "METRICS",
+    "compare_runs",
+    "damage",
+    "differences",
+    "latest_step",
+    "list_runs",
+    "planned_phases",
+    "read_lines",
+    "read_metrics",
+    "read_record",
+    "saved_steps",
+    "write_digests",
+]
