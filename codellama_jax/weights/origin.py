@@ -10,14 +10,9 @@ import orbax.checkpoint as ocp
 from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import SIZES, LlamaConfig, Params, param_shapes, recognise
+from codellama_jax.runs import FOLDER, latest_step, read_record
 from codellama_jax.text import find_tokenizer
-from codellama_jax.weights.checkpoint import (
-    FOLDER,
-    config_of,
-    latest_step,
-    load_params,
-    read_record,
-)
+from codellama_jax.weights.checkpoint import config_of, load_params
 from codellama_jax.weights.gguf import open_gguf
 from codellama_jax.weights.growth import Growth, fill_new_ids
 from codellama_jax.weights.hugging_face import CONFIG, open_hugging_face
