@@ -12,7 +12,13 @@ import pytest
 from helpers import ROOT
 from tiny_run import curve, train_command, write_run
 
-HELD_OUT = ("HeldOut.every = 5", "HeldOut.batches = 1", "Phase.batch_size = 8")
+SETTINGS = (
+    "HeldOut.every = 5",
+    "HeldOut.batches = 1",
+    "Phase.batch_size = 8",
+    "LlamaConfig.num_kv_heads = 2",
+)
+FIRST_PHASE = ("train.phases = [@code/Phase()]",)
 
 
 def mesh(**axes):
@@ -59,23 +65,22 @@ def workers(launcher):
 @pytest.fixture(scope="module")
 def alone(place):
     """The undisturbed run of one process with one device."""
-    words = train_command(place, "alone", "start_devices.cpu_devices = 1", *HELD_OUT)
+    words = train_command(place, "alone", "start_devices.cpu_devices = 1", *mesh(fsdp=1), *SETTINGS)
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     return place / "alone"
 
 
-def compare(alone, run):
-    for phase in ("code", "long"):
-        for name in ("loss", "gradient_norm", "heldout_loss"):
+def compare(alone, run, phases=("code",)):
+    """Sums over shards are taken in another order, so not bit by bit; norms show it first."""
+    for phase in phases:
+        for name, tolerance in (("loss", 1e-5), ("heldout_loss", 1e-5), ("gradient_norm", 1e-4)):
             expected, got = curve(alone / phase, name), curve(run / phase, name)
             assert expected.keys() == got.keys() and expected
-            steps = sorted(expected)
-            # Sums over shards are taken in another order, so not bit by bit.
             np.testing.assert_allclose(
-                [got[step] for step in steps],
-                [expected[step] for step in steps],
-                rtol=1e-5,
+                [got[step] for step in expected],
+                list(expected.values()),
+                rtol=tolerance,
                 err_msg=f"{phase} {name}",
             )
 
@@ -88,7 +93,7 @@ def test_a_run_moves_over_process_counts_and_meshes(place, alone):
         (1, 2, mesh(fsdp=1, context=2), None, None),
     ]
     for processes, devices, axes, phase, step in stages:
-        launcher = launch(place, "moved", processes, devices, *axes, *HELD_OUT)
+        launcher = launch(place, "moved", processes, devices, *axes, *SETTINGS)
         if phase:
             wait_for_step(launcher, place / "moved" / phase, step)
             launcher.send_signal(signal.SIGTERM)
@@ -96,25 +101,26 @@ def test_a_run_moves_over_process_counts_and_meshes(place, alone):
     log = (place / "moved.log").read_text()
     assert len(re.findall(r"^codellama-jax: interrupted: code: preempted; step", log, re.M)) == 2
     assert log.count("code: continues from step") == 2
-    compare(alone, place / "moved")
+    compare(alone, place / "moved", phases=("code", "long"))
 
 
 def test_a_killed_host_ends_the_others_and_all_start_again(place, alone):
-    launcher = launch(place, "killed", 2, 1, *HELD_OUT)
+    launcher = launch(place, "killed", 2, 1, *SETTINGS, *FIRST_PHASE)
     wait_for_step(launcher, place / "killed/code", 9)
     os.kill(workers(launcher)[1], signal.SIGKILL)
     assert launcher.wait(300) == 0, (place / "killed.log").read_text()
     log = (place / "killed.log").read_text()
     assert "launch: process 1 of 2 was ended by SIGKILL" in log
     assert "interrupted: process 0 of 2 has lost another one" in log
-    assert "launch: starting again (1 of 10)" in log and "code: continues from step 8" in log
+    assert "launch: starting again (1 of 10)" in log
+    assert re.search(r"^code: continues from step [48]$", log, re.M)
     assert "Traceback" not in log
     compare(alone, place / "killed")
 
 
 def test_a_host_that_hangs_is_found_by_the_others(place, alone):
     limits = ("Watchdog.step_seconds = 6.0", "start_devices.heartbeat_seconds = 300")
-    launcher = launch(place, "hung", 2, 1, *HELD_OUT, *limits, options=["--grace=2"])
+    launcher = launch(place, "hung", 2, 1, *SETTINGS, *FIRST_PHASE, *limits, options=["--grace=2"])
     wait_for_step(launcher, place / "hung/code", 9)
     os.kill(workers(launcher)[1], signal.SIGSTOP)
     assert launcher.wait(300) == 0, (place / "hung.log").read_text()
