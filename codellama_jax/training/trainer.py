@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from codellama_jax import __version__
 from codellama_jax.data import HostLoader, RowStream
-from codellama_jax.errors import Interrupted
+from codellama_jax.errors import Interrupted, UserError
 from codellama_jax.model import LlamaConfig, param_axes
 from codellama_jax.parallel import is_first, tell
 from codellama_jax.training.checkpoints import PhaseCheckpoints
@@ -98,12 +98,6 @@ def train_phase(
     else:
         params, ancestors = enter_phase(phase, config, mesh, parent, stream.vocabulary, seed)
         state = state_from_params(config, optimizer, mesh, guard, params)
-    record = {
-        "model": dataclasses.asdict(config),
-        "lineage": [*ancestors, lineage_entry(phase, seed)],
-        "operative_config": gin.operative_config_str(),
-        "code_version": __version__,
-    }
 
     # The loop. Metrics of a step are read when the next one is under way, or it is saved.
     step_fn = make_train_step(config, optimizer, mesh, guard, stream.vocabulary.byte_lengths())
@@ -112,6 +106,12 @@ def train_phase(
     flops = config.flops_per_token(phase.sequence_length)
     progress = Progress(directory, phase, start, flops, began)
     profile = Profile(directory)
+    record = {
+        "model": dataclasses.asdict(config),
+        "lineage": [*ancestors, lineage_entry(phase, seed)],
+        "operative_config": gin.operative_config_str(),  # now that all of it has been used
+        "code_version": __version__,
+    }
     names = [task.name for task in stream.tasks]
     pending: list[tuple[int, dict, dict]] = []
 
@@ -141,8 +141,10 @@ def train_phase(
                 break
         profile.close()
         checkpoints.close()
-    except BaseException:
+    except BaseException as error:
         progress.close("failed", loader.waited, checkpoints.stalled)
+        if isinstance(error, UserError):  # every process meets it, so what is being saved is whole
+            checkpoints.close()
         raise
     progress.close("preempted" if preempted else "done", loader.waited, checkpoints.stalled)
     for place, count in stream.set_aside().items():
