@@ -1,7 +1,7 @@
 """Whole runs as a user starts them: real processes, real kills, real mistakes."""
 
 import json
-import os
+import re
 import signal
 import subprocess
 import textwrap
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from helpers import ROOT
 from tiny_run import MAIN, train_command, write_run
+
+from codellama_jax.errors import RESTART
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +55,15 @@ def undisturbed(place):
     return place / "undisturbed"
 
 
-def kill_when(place, run, phase, step):
-    """Starts a run and kills it -9 when the phase has recorded the step and saved one."""
+def kill_when(place, run, phase, step, number=signal.SIGKILL):
+    """Starts a run, sends it a signal when the phase has recorded the step and saved one, and
+    returns its exit code and what it said of errors."""
     process = subprocess.Popen(
-        train_command(place, run), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        train_command(place, run),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     metrics = place / run / phase / "metrics.jsonl"
     for _ in range(4000):
@@ -65,13 +72,17 @@ def kill_when(place, run, phase, step):
             break
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=100)
+    return process.returncode, said
 
 
-def test_a_run_killed_in_both_phases_ends_in_the_same_bits(place, undisturbed):
-    kill_when(place, "killed", "code", 11)
-    kill_when(place, "killed", "long", 6)
+def test_a_run_killed_and_preempted_ends_in_the_same_bits(place, undisturbed):
+    code, _ = kill_when(place, "killed", "code", 11)
+    assert code == -signal.SIGKILL
+    code, said = kill_when(place, "killed", "long", 6, signal.SIGTERM)
+    assert code == RESTART
+    assert re.fullmatch(r"codellama-jax: interrupted: long: preempted; step \d+ is saved\n", said)
     done = train(place, "killed")
     assert done.returncode == 0, done.stderr
     assert "continues from step" in done.stdout and "code: 30 steps" in done.stdout
