@@ -12,6 +12,7 @@ no row was seen twice or missed.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -200,7 +201,7 @@ def fill_disk(job: Job, draw: random.Random) -> str:
     """Leaves no room until the job has ended over it."""
     filler = job.run.parent / "filler"
     free = shutil.disk_usage(job.run.parent).free
-    with filler.open("wb") as file:
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:  # the job writes too
         file.write(b"\0" * max(free - 20_000, 0))
     deadline = time.monotonic() + 120
     while job.running() and time.monotonic() < deadline:
@@ -335,23 +336,28 @@ def main() -> int:
         )
         if not mounted:
             print("no small disk can be mounted here (it needs root): none is filled up")
+        jobs: list[Job] = []
         try:
             steps = 10 * arguments.faults
             (folder / "run.gin").write_text(CONFIG.format(folder=folder, steps=steps))
             _prepare(folder / "corpus")
-            undisturbed = Job(folder, folder / "undisturbed", arguments.processes)
+            for run in (folder / "undisturbed", disk / "run"):
+                jobs.append(Job(folder, run, arguments.processes))
+            undisturbed, job = jobs
             undisturbed.start()
             if undisturbed.launcher.wait():
                 print(undisturbed.log.read_text())
                 return 1
             print(f"undisturbed: {steps} steps in {time.monotonic() - began:.0f} s", flush=True)
-            job = Job(folder, disk / "run", arguments.processes)
             until = began + 60 * arguments.minutes
             done = torture(job, arguments.faults, steps, draw, until, mounted)
             found = differences(job.run, undisturbed.run)
             if found:
                 shutil.copy(job.log, Path(tempfile.gettempdir()) / "torture.log")
         finally:
+            for started in jobs:
+                if started.running():
+                    started.kill()
             if mounted:
                 subprocess.run(["umount", str(disk)], check=True)
     seconds = time.monotonic() - began

@@ -101,8 +101,9 @@ def main() -> None:
     rounds = [(bare(arguments.steps), trained(arguments.steps)) for _ in range(arguments.rounds)]
     alone, whole = (statistics.median(column) for column in zip(*rounds))
     share = statistics.median(1 - step / loop for step, loop in rounds)
+    each = ", ".join(f"{1 - step / loop:.1%}" for step, loop in rounds)
     print(f"the step alone {1000 * alone:.1f} ms, in the trainer {1000 * whole:.1f} ms:"
-          f" overhead {share:.1%} (rounds: {', '.join(f'{1 - a / b:.1%}' for a, b in rounds)})")  # fmt: skip
+          f" overhead {share:.1%} (rounds: {each})")  # fmt: skip
     if arguments.json:
         result = {"step_seconds": alone, "trainer_seconds": whole, "overhead": share}
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
