@@ -296,24 +296,31 @@ def differences(ours: Path, theirs: Path) -> list[str]:
     wrong = [step for step in one.keys() & other.keys() if one[step] != other[step]]
     if wrong:
         found.append(f"{len(wrong)} steps differ, the first at {min(wrong)}")
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+    import numpy as np
+
+    last = [checkpoints(run)[-1] for run in (ours, theirs)]
+    if last[0].name != last[1].name:
+        found.append(f"last checkpoints differ: {last[0].name}, {last[1].name}")
+    for item in ("params", "optimizer"):
+        mine, other = (_arrays(step / item) for step in last)
+        for (path, a), b in zip(jax.tree.leaves_with_path(mine), jax.tree.leaves(other)):
+            if not np.array_equal(a, b):
+                found.append(f"array {item}{jax.tree_util.keystr(path)} differs")
+    return found
+
+
+def _arrays(folder: Path):
+    """The arrays of a checkpoint as numpy's, whatever devices they were on."""
+    import jax
     import numpy as np
     import orbax.checkpoint as ocp
 
-    arrays = []
-    for run in (ours, theirs):
-        last = checkpoints(run)[-1]
-        trees = [ocp.PyTreeCheckpointer().restore(last / name) for name in ("params", "optimizer")]
-        arrays.append((last.name, trees))
-    import jax
-
-    if arrays[0][0] != arrays[1][0]:
-        found.append(f"last checkpoints differ: {arrays[0][0]}, {arrays[1][0]}")
-    for (path, a), b in zip(
-        jax.tree.leaves_with_path(arrays[0][1]), jax.tree.leaves(arrays[1][1]), strict=True
-    ):
-        if not np.array_equal(np.asarray(a), np.asarray(b)):
-            found.append(f"array {jax.tree_util.keystr(path)} differs")
-    return found
+    checkpointer = ocp.PyTreeCheckpointer()
+    tree = checkpointer.metadata(folder).item_metadata.tree
+    plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+    return checkpointer.restore(folder, restore_args=plain)
 
 
 def main() -> int:
