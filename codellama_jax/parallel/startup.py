@@ -59,6 +59,8 @@ def start_devices(
 def _join_hosts(platform: str | None, heartbeat_seconds: int, connect_seconds: int) -> None:
     import jax
 
+    # It would take SIGTERM for itself; training/preemption.py listens to it.
+    jax.config.update("jax_enable_preemption_service", False)
     limits = {
         "heartbeat_timeout_seconds": heartbeat_seconds,
         "initialization_timeout": connect_seconds,

@@ -132,7 +132,7 @@ def train_phase(
             watchdog.beat(f"step {step} of {phase.name}")
             heldout = held_out.measure(step, state.params)
             pending.append((step, metrics, heldout))
-            preempted = preemption.reached()
+            preempted = preemption.reached(mesh)
             if preempted or step == phase.steps or checkpoints.due(step):
                 tell_pending()
                 position = {"step": step, "fingerprint": stream.fingerprint(), "changes": changes}
