@@ -14,6 +14,7 @@ from codellama_jax.weights.checkpoint import save_checkpoint
 from codellama_jax.weights.hugging_face import write_hugging_face
 
 CONFIG = tiny(vocab_size=80)
+LINEAGE = [{"phase": "ours", "settings": {}}]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("origin")
     params = random_params(CONFIG)
     write_hugging_face(folder / "theirs", CONFIG, params, 64, dtype="float32")
-    save_checkpoint(folder / "ours", CONFIG, params, [{"phase": "ours"}], "")
+    save_checkpoint(folder / "ours", CONFIG, params, LINEAGE, "")
     return folder
 
 
@@ -63,6 +64,6 @@ def test_headers_tell_what_is_missing(places, tmp_path):
         check_files(origin)
         assert origin.config.vocab_size == 80 and bool(origin.lineage) == (path == "ours")
     another = replace(CONFIG, ffn_dim=64)
-    save_checkpoint(tmp_path, another, random_params(CONFIG), [], "")
+    save_checkpoint(tmp_path, another, random_params(CONFIG), LINEAGE, "")
     with pytest.raises(UserError, match=r"layers/mlp/\w+ has shape \(2, .*, its record's model"):
         check_files(open_origin(tmp_path))
