@@ -17,6 +17,7 @@ from codellama_jax.evaluation.report_data import gather
 from codellama_jax.evaluation.report_positions import branches
 from codellama_jax.model import LlamaConfig
 from codellama_jax.plotting import smooth
+from codellama_jax.runs import write_digests
 from codellama_jax.training import Phase
 from codellama_jax.training.lineage import lineage_entry
 from codellama_jax.writing import count, scientific
@@ -213,6 +214,7 @@ def build(folder: Path, paired: bool = True) -> tuple[Path, Path]:
         record = run / phase.name / "checkpoints" / str(phase.steps) / "record"
         record.mkdir(parents=True)
         (record / "metadata").write_text(json.dumps(record_of(phase.name)))
+        write_digests(record.parent)
         lines = "".join(json.dumps(line) + "\n" for line in metrics_of(phase))
         (run / phase.name / "metrics.jsonl").write_text(lines)
         write_evaluation(run, phase.name, evaluation_of(phase, paired))
