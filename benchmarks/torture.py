@@ -14,6 +14,7 @@ no row was seen twice or missed.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -130,11 +131,11 @@ def _signal(pid: int, number: int) -> None:
 # Faults. Each gets the job and the generator, and returns what it did in a few words.
 
 
-def kill_one(job: Job, draw: random.Random) -> str:
-    number = draw.randrange(len(workers := job.workers()) or 1)
-    for pid in workers[number : number + 1]:
-        _signal(pid, signal.SIGKILL)
-    return f"process {number}"
+def signal_one(job: Job, draw: random.Random, number: int) -> str:
+    chosen = draw.randrange(len(workers := job.workers()) or 1)
+    for pid in workers[chosen : chosen + 1]:
+        _signal(pid, number)
+    return f"process {chosen}"
 
 
 def kill_all(job: Job, draw: random.Random) -> str:
@@ -142,23 +143,9 @@ def kill_all(job: Job, draw: random.Random) -> str:
     return "launcher and processes"
 
 
-def terminate_one(job: Job, draw: random.Random) -> str:
-    number = draw.randrange(len(workers := job.workers()) or 1)
-    for pid in workers[number : number + 1]:
-        _signal(pid, signal.SIGTERM)
-    return f"process {number}"
-
-
 def terminate_all(job: Job, draw: random.Random) -> str:
     _signal(job.launcher.pid, signal.SIGTERM)
     return "launcher"
-
-
-def hang(job: Job, draw: random.Random) -> str:
-    number = draw.randrange(len(workers := job.workers()) or 1)
-    for pid in workers[number : number + 1]:
-        _signal(pid, signal.SIGSTOP)
-    return f"process {number}"
 
 
 def _newest_file(job: Job, draw: random.Random) -> Path | None:
@@ -211,11 +198,11 @@ def fill_disk(job: Job, draw: random.Random) -> str:
 
 
 FAULTS = {
-    "kill -9 one": kill_one,
+    "kill -9 one": functools.partial(signal_one, number=signal.SIGKILL),
     "kill -9 all": kill_all,
-    "SIGTERM one": terminate_one,
+    "SIGTERM one": functools.partial(signal_one, number=signal.SIGTERM),
     "SIGTERM launcher": terminate_all,
-    "stop one (hang)": hang,
+    "stop one (hang)": functools.partial(signal_one, number=signal.SIGSTOP),
     "flip a bit": flip,
     "truncate a file": truncate,
     "lose a file": lose,

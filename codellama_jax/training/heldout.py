@@ -49,7 +49,7 @@ class HeldOut:
         self._loader = HostLoader(stream, phase.batch_size, mesh)
         self._names = [task.name for task in stream.tasks]
 
-        def row_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        def row_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
             inputs = (batch["inputs"], batch["positions"], batch["segment_ids"])
             hidden = apply(config, params, "hidden", *inputs)
             head = params["embedding"].T if config.tied else params["head"]
