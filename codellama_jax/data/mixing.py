@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-CYCLE = 1000  # rows; rates are kept to a thousandth, exactly, in every cycle
+CYCLE = 10_000  # rows; rates are kept to a ten-thousandth, exactly, in every cycle
 
 
 class MixingCycle:
     """Spreads tasks evenly over a cycle of rows.
+
+    Args:
+      rates: of each task's rows, in any unit.
 
     Row r belongs to task `task_of[r % CYCLE]`; every prefix of the stream is within a row or two
     of the asked rates.

@@ -4,12 +4,15 @@ Row r of a mixture belongs to a task (mixing.py), is some epoch's some row of th
 (permutation.py), which holds certain pieces of certain documents (packing.py), which become ids
 (encoding.py) with random choices keyed by the document's visit. Nothing depends on other rows.
 
+Rates are of tokens: a task whose rows hold fewer of them on average has more rows.
+
 A row is written into a block of int32 (features, row_length) that the caller gives, such as a part
 of a batch; `features` names its parts.
 """
 
+import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +61,7 @@ class TaskRows:
       cache_bytes: memory for documents that are cut over several rows.
 
     Attributes:
+      tokens_a_row: how many a row holds on average.
       shortened: "dialogues" that lose their oldest "messages" to fit into a row, and those that
         are "too long", being left out as their last answer does not fit.
 
@@ -87,6 +91,8 @@ class TaskRows:
                 f"task {name!r} has no {records.split} documents that fit: prepare a larger corpus"
                 " or leave the task out of the mixture"
             )
+        # Summed exactly, so that all hosts agree to the last bit.
+        self.tokens_a_row = math.fsum(self._expected()) / len(self.rows)
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process fills a cache of its own.
@@ -130,6 +136,11 @@ class TaskRows:
             return np.array([self._rendered(n) for n in range(len(self.records))], np.int64)
         plan = self.encoder.plan
         return np.array([plan(n, self.row_length) for n in self.records.lengths.tolist()], np.int64)
+
+    def _expected(self) -> Iterator[float]:
+        """Positions that each document takes on average."""
+        counts = self.records.lengths if self.encoder.plain else self.positions
+        return (self.encoder.expected(n, self.row_length) for n in counts.tolist())
 
     def _rendered(self, document: int) -> int:
         """Positions of a dialogue that stands whole in a row; counts what is left out for that."""
@@ -203,12 +214,13 @@ class MixtureRows:
     """The rows of a mixture; pickled, they go to another process and are the same there.
 
     Args:
-      rates: of the tasks, by name.
+      rates: of the tasks' tokens, by name.
       tasks: in the order of `rates`.
     """
 
     def __init__(self, rates: Mapping[str, float], tasks: Sequence[TaskRows]):
-        self.cycle, self.tasks = MixingCycle(rates), list(tasks)
+        self.tasks = list(tasks)
+        self.cycle = MixingCycle({t.name: rates[t.name] / t.tokens_a_row for t in self.tasks})
 
     def fill(self, number: int, block: np.ndarray) -> tuple[int, list[Span]]:
         """Writes row `number` into a block; its task's number, and what stands where."""

@@ -16,7 +16,7 @@ from codellama_jax.data.rows import MixtureRows, Span, TaskRows, features, new_b
 from codellama_jax.data.tasks import EncodeDocuments, register
 from codellama_jax.errors import UserError
 
-VERSION = 1  # of the rows a stream makes of the same inputs; part of the fingerprint
+VERSION = 2  # of the rows a stream makes of the same inputs; part of the fingerprint
 
 
 @gin.configurable

@@ -11,6 +11,7 @@ from scipy import stats
 from codellama_jax.corpus import read_manifest
 from codellama_jax.data import RowStream
 from codellama_jax.data.encoding import DocumentKey
+from codellama_jax.data.tasks import MIXTURES
 from codellama_jax.errors import UserError
 
 from .conftest import ROW
@@ -63,22 +64,28 @@ def test_asking_again_gives_the_same(stream):
     assert_equal_rows(stream.row(5), first)
 
 
-def test_tasks_come_at_the_papers_rates(stream):
-    tasks = collections.Counter(int(stream.row(n)["task"]) for n in range(1000))
-    assert [task.name for task in stream.tasks] == ["code_infill", "nl_code_infill", "nl_infill"]
-    assert tasks == {0: 850, 1: 80, 2: 70}
-
-
-def test_tokens_come_at_the_papers_rates(prepared):
-    """Rows are what is mixed; tokens keep the rates because the rows of all tasks are full, which
-    takes more documents than this corpus has, or shorter rows."""
-    stream = new_stream(prepared, "code_llama_left_to_right", row_length=64)
+@pytest.mark.parametrize(
+    "mixture, row_length",
+    [("code_llama", ROW), ("code_llama", 4 * ROW), ("code_llama_left_to_right", 64)],
+)
+def test_tokens_come_at_the_papers_rates(prepared, mixture, row_length):
+    """Whatever share of a task's rows is filled: few long documents leave more of them empty."""
+    stream = new_stream(prepared, mixture, row_length)
     tokens = collections.Counter()
     for number in range(1000):
         row = stream.row(number)
         tokens[int(row["task"])] += int((row["segment_ids"] > 0).sum())
-    for task, asked in enumerate(stream.rates.values()):
-        assert abs(tokens[task] / tokens.total() - asked) < 0.005
+    for number, task in enumerate(stream.tasks):
+        assert abs(tokens[number] / tokens.total() - MIXTURES[mixture][task.name]) < 0.005
+
+
+@pytest.mark.parametrize("task", ["code", "nl_infill", "code_infill", "dialogues"])
+@pytest.mark.parametrize("row_length", [ROW, 4 * ROW])
+def test_tokens_a_row_are_foretold(prepared, task, row_length):
+    rows = only_task(new_stream(prepared, task, row_length))
+    spans = [span for n in range(2 * len(rows.rows)) for span in rows.render(n)[1]]
+    found = sum(span.stop - span.start for span in spans) / (2 * len(rows.rows))
+    assert rows.tokens_a_row == pytest.approx(found, rel=0.005 if "infill" in task else 1e-12)
 
 
 def test_seeds_differ(prepared, stream):
