@@ -23,13 +23,17 @@ BUCKET = "corpus-benchmark"
 
 
 def documents(count: int) -> list[dict]:
-    """Records of small programs that no two share five tokens of."""
+    """Records of small programs with names of their own."""
+
+    def name(n: int) -> str:
+        return "".join(chr(ord("a") + (n * 7919 + 104_729) // 26**d % 26) for d in range(6))
+
+    def function(n: int) -> str:
+        return f"def {name(n)}({name(n + 1)}):\n    return {name(n + 2)} + {name(n + 1)}\n"
+
     return [
         {
-            "content": "\n".join(
-                f"def name_{n}_{k}(value_{n}):\n    return value_{n} * {n * 97 + k} + {k}\n"
-                for k in range(8)
-            ),
+            "content": "\n\n".join(function(8 * n + k) for k in range(8)),
             "path": f"package/module_{n}.py",
             "lang": "Python",
         }
@@ -62,7 +66,7 @@ def prepared(places: list[str], folder: Path) -> dict:
     from codellama_jax.corpus import prepare
 
     began = time.perf_counter()
-    manifest = prepare(output_dir=str(folder), sources={"code": places}, vocab_size=512, workers=1)
+    manifest = prepare(output_dir=str(folder), sources={"code": places}, vocab_size=300, workers=1)
     print(f"{places[0]}: {time.perf_counter() - began:.1f} s")
     return manifest
 
@@ -78,6 +82,8 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{port}"  # gcsfs looks there
+    # Whether a bucket is zonal or hierarchical gcsfs asks by gRPC, which the emulator has not.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
     server.start()
     try:

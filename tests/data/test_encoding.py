@@ -1,3 +1,9 @@
+import asyncio
+import email
+import encodings
+import json
+from pathlib import Path
+
 import gin
 import numpy as np
 import pytest
@@ -92,6 +98,20 @@ def test_cuts_of_a_corpus_are_uniform_over_the_characters():
         starts += [prefix, prefix + middle]
     observed, _ = np.histogram(starts, bins=10, range=(0, len(TEXT) + 1))
     assert stats.chisquare(observed).pvalue > 0.01
+
+
+@pytest.mark.parametrize("psm_share", [0.0, 1.0])
+def test_every_document_of_a_real_corpus_is_recovered(psm_share):
+    """The source files of four packages of the standard library, each cut once."""
+    v = small_vocabulary()
+    encoder = Infill(v, rate=1.0, psm_share=psm_share)
+    packages = (asyncio, email, encodings, json)
+    paths = [path for p in packages for path in Path(p.__file__).parent.glob("*.py")]
+    assert len(paths) > 150
+    for n, path in enumerate(sorted(paths)):
+        text = path.read_bytes().decode()
+        ids = encoder.encode_whole({"text": text}, key(n), None).ids
+        assert ("psm" if psm_share else "spm") in kinds_of(v, ids, text), path
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
