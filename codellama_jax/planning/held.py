@@ -100,13 +100,19 @@ def _kept(jaxpr: Any, phase: Phase, config: LlamaConfig, mesh: Mesh) -> Iterator
             body = inner[0]
             for stacked, one in zip(equation.outvars[carried:], body.outvars[carried:]):
                 aval = stacked.aval
-                on_host = "Host" in str(getattr(aval, "memory_space", ""))
-                if _of_rows(aval.shape, phase) and not on_host:
+                if "Host" in str(getattr(aval, "memory_space", "")):
+                    continue
+                if _by_device(one, body):  # what each device keeps, one after the other
+                    axes, shards = _axes_within(aval, config), mesh.size
+                elif _of_rows(aval.shape, phase):
                     axes = _axes(aval.shape, config)
-                    size = aval.size * aval.dtype.itemsize / _shards(axes, mesh)
-                    shape = "×".join(map(str, aval.shape))
-                    name = f"{_origin(one, body)}, {aval.dtype} {shape}"
-                    yield Held(name, size, "activations", axes)
+                    shards = _shards(axes, mesh)
+                else:
+                    continue
+                size = aval.size * aval.dtype.itemsize / shards
+                shape = "×".join(map(str, aval.shape))
+                name = f"{_origin(one, body)}, {aval.dtype} {shape}"
+                yield Held(name, size, "activations", axes)
         for found in inner:
             yield from _kept(found, phase, config, mesh)
 
@@ -124,6 +130,21 @@ def _jaxpr(value: Any) -> Any:
 def _of_rows(shape: tuple[int, ...], phase: Phase) -> bool:
     """Whether it stacks activations, (layers, rows of a micro-batch, …), not cast weights."""
     return len(shape) > 3 and phase.sequence_length in shape[2:] and not phase.batch_size % shape[1]
+
+
+def _by_device(variable: Any, jaxpr: Any) -> bool:
+    """Whether a value comes out of a part of the program that is written for one device."""
+    return any(
+        equation.primitive.name == "shard_map" and variable in equation.outvars
+        for equation in jaxpr.eqns
+    )
+
+
+def _axes_within(aval: Any, config: LlamaConfig) -> tuple[str, ...]:
+    """The axes that share out what the attention of one device keeps: (layers, rows, heads,
+    sequence, size) of keys and values, of which it has the whole sequence, else of queries."""
+    keys = len(aval.shape) == 5 and aval.shape[-1] == config.key_size
+    return ("batch", "kv_heads") if keys else ("batch", "sequence", "kv_heads")
 
 
 def _axes(shape: tuple[int, ...], config: LlamaConfig) -> tuple[str, ...]:
