@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from codellama_jax.model import LlamaConfig, param_axes
+from codellama_jax.planning.compile import Compiled, OutOfMemory, Programs
 from codellama_jax.planning.held import Held, held_by_step
 from codellama_jax.training import Phase
 from codellama_jax.training.executables import identity
@@ -32,6 +34,7 @@ class Case:
       mesh: of devices, which need not be on this machine.
       micro_batches: parts that a batch is taken in.
       byte_lengths: of the vocabulary, a constant of the program; None where only shapes matter.
+      options: of the compiler, beside the configured ones.
     """
 
     phase: Phase
@@ -39,6 +42,7 @@ class Case:
     mesh: Mesh
     micro_batches: int
     byte_lengths: np.ndarray | None = None
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def state(self) -> TrainState:
@@ -73,6 +77,10 @@ class Case:
         """What it keeps in a device's memory, by arithmetic, the largest first."""
         return held_by_step(self.traced.jaxpr.jaxpr, self.state, self.phase, self.config, self.mesh)
 
+    def compiled(self, programs: Programs) -> Compiled | OutOfMemory:
+        """The compiler's answer. Raises UserError for what does not divide."""
+        return programs.compiled(self.lowered, self.identity, self.phase.name, self.options)
+
     @property
     def rows_per_device(self) -> float:
         """Of a micro-batch; below 1 where a row is shared out over the context axis."""
@@ -86,6 +94,8 @@ class Case:
             "remat": self.config.remat,
             "micro_batches": self.micro_batches,
             "rows_per_device": self.rows_per_device,
+            "attention_block": self.config.attention_block,
+            "options": dict(self.options),
         }
 
     def settings(self, scope: str) -> list[str]:
@@ -95,4 +105,5 @@ class Case:
             *sizes,
             f'{scope}/LlamaConfig.remat = "{self.config.remat}"',
             f"{scope}/make_train_step.micro_batches = {self.micro_batches}",
+            f"{scope}/LlamaConfig.attention_block = {self.config.attention_block}",
         ]

@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import jax
 from jax.errors import JaxRuntimeError
 
 from codellama_jax.errors import UserError
+from codellama_jax.planning.host import Taken, measured
 from codellama_jax.training.executables import key_of, save_executable
 
 Options = Mapping[str, str]
@@ -26,6 +26,7 @@ class Compiled:
         code, and peak, the most that is held at once.
       flops, bytes_accessed: as the compiler counts, which takes the body of a loop once.
       seconds: the compiler took.
+      host_memory: bytes of this process at their highest while it ran.
       cached: it was compiled before.
     """
 
@@ -34,6 +35,7 @@ class Compiled:
     flops: float
     bytes_accessed: float
     seconds: float
+    host_memory: int
     cached: bool = False
 
 
@@ -43,12 +45,13 @@ class OutOfMemory:
 
     Attributes:
       message: all that it says.
-      seconds: it took.
+      seconds, host_memory: as of `Compiled`.
       cached: it was refused before.
     """
 
     message: str
     seconds: float
+    host_memory: int
     cached: bool = False
 
 
@@ -59,16 +62,18 @@ class Programs:
       folder: where answers are kept, by content: program, devices, versions, compiler options; None
         keeps none.
       executables: where to leave executables for the trainer, or None.
-      options: of the compiler.
     """
 
-    def __init__(self, folder: str | None, executables: str | None, options: Options):
+    def __init__(self, folder: str | None, executables: str | None = None):
         self._folder = Path(folder) if folder else None
         self._executables = Path(executables) if executables else None
-        self._options = dict(options)
 
     def compiled(
-        self, lowered: jax.stages.Lowered, about: Mapping[str, str], name: str
+        self,
+        lowered: jax.stages.Lowered,
+        about: Mapping[str, str],
+        name: str,
+        options: Options | None = None,
     ) -> Compiled | OutOfMemory:
         """The compiler's answer.
 
@@ -76,28 +81,30 @@ class Programs:
           lowered: the program.
           about: its `identity`.
           name: of the phase.
+          options: of the compiler, beside those that the program brings along.
 
         Raises:
           UserError: the compiler knows no such option.
         """
-        stored = self._path({**about, **self._options})
+        options = dict(options or {})
+        stored = self._path({**about, **options})
         done = (
             self._executables is None
             or (self._executables / f"{key_of(about)}.executable").is_file()
         )
         if stored and stored.is_file() and done:
             return _read(stored)
-        began = time.monotonic()
         try:
-            compiled = lowered.compile(compiler_options=self._options)
+            with measured() as taken:
+                compiled = lowered.compile(compiler_options=options)
         except JaxRuntimeError as error:
             if "No such compile option" in str(error):
-                raise UserError(f"plan.compiler_options: {' '.join(str(error).split())}") from error
+                raise UserError(f"compiler options: {' '.join(str(error).split())}") from error
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            answer: Compiled | OutOfMemory = OutOfMemory(str(error), time.monotonic() - began)
+            answer: Compiled | OutOfMemory = OutOfMemory(str(error), taken.seconds, taken.memory)
         else:
-            answer = _answer(compiled, time.monotonic() - began)
+            answer = _answer(compiled, taken)
             if self._executables:
                 save_executable(compiled, about, name, self._executables)
         if stored:
@@ -108,7 +115,7 @@ class Programs:
         return self._folder and self._folder / f"{key_of(about)}.json.gz"
 
 
-def _answer(compiled: jax.stages.Compiled, seconds: float) -> Compiled:
+def _answer(compiled: jax.stages.Compiled, taken: Taken) -> Compiled:
     found, cost = compiled.memory_analysis(), compiled.cost_analysis()
     memory = {
         "arguments": found.argument_size_in_bytes,
@@ -120,7 +127,12 @@ def _answer(compiled: jax.stages.Compiled, seconds: float) -> Compiled:
         "host": found.host_temp_size_in_bytes + found.host_argument_size_in_bytes,
     }
     return Compiled(
-        compiled.as_text(), memory, cost.get("flops", 0.0), cost.get("bytes accessed", 0.0), seconds
+        text=compiled.as_text(),
+        memory=memory,
+        flops=cost.get("flops", 0.0),
+        bytes_accessed=cost.get("bytes accessed", 0.0),
+        seconds=taken.seconds,
+        host_memory=taken.memory,
     )
 
 

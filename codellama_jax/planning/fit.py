@@ -1,6 +1,7 @@
 """What is said of a step that does not fit: what fills the memory, and the nearest that fits."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,10 +33,15 @@ def milder(case: Case) -> Iterator[Case]:
     later = REMATS[REMATS.index(case.config.remat) + 1 :]
     for remat in later:
         yield dataclasses.replace(case, config=replace(case.config, remat=remat))
-    least = replace(case.config, remat="full")
-    parts = 2 * case.micro_batches
-    while case.phase.batch_size % (parts * case.mesh.shape["data"] * case.mesh.shape["fsdp"]) == 0:
-        yield dataclasses.replace(case, config=least, micro_batches=parts)
+    least = dataclasses.replace(case, config=replace(case.config, remat="full"))
+    yield from itertools.islice(parted(least), 1, None)
+
+
+def parted(case: Case) -> Iterator[Case]:
+    """The case, and the same with its batch in twice, four times, … as many parts."""
+    parts, shards = case.micro_batches, case.mesh.shape["data"] * case.mesh.shape["fsdp"]
+    while case.phase.batch_size % (parts * shards) == 0:
+        yield dataclasses.replace(case, micro_batches=parts)
         parts *= 2
 
 
@@ -65,7 +71,7 @@ def nearest_that_fits(
                 told.append(f"{setting}: not tried (nearest_that_fits.tries)")
                 break
             tries -= 1
-            answer = programs.compiled(found.lowered, found.identity, found.phase.name)
+            answer = found.compiled(programs)
         except UserError as error:
             told.append(f"{setting}: {error}")
             continue

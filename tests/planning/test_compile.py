@@ -1,5 +1,6 @@
 """What is compiled once, what a program keeps, what does not fit: on CPU devices, no libtpu."""
 
+import dataclasses
 import functools
 
 import helpers  # noqa: F401  (eight virtual devices)
@@ -33,9 +34,9 @@ def case(remat="none", micro_batches=1, **sizes):
 
 def test_a_program_is_compiled_once(tmp_path):
     lowered = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((8, 8), jnp.float32))
-    programs, about = Programs(str(tmp_path), None, {}), {"program": "a"}
+    programs, about = Programs(str(tmp_path)), {"program": "a"}
     first = programs.compiled(lowered, about, "code")
-    again = Programs(str(tmp_path), None, {}).compiled(lowered, about, "code")
+    again = Programs(str(tmp_path)).compiled(lowered, about, "code")
     assert isinstance(first, Compiled) and not first.cached and again.cached
     assert again.text == first.text and again.memory == first.memory
     assert not programs.compiled(lowered, {"program": "b"}, "code").cached
@@ -84,6 +85,22 @@ def test_what_is_kept_on_another_mesh_follows_from_one_trace():
     assert np.isclose(counted, totals(other.held)["all"], rtol=0.02)
 
 
+@pytest.mark.parametrize("sizes", [{"fsdp": 2, "context": 2}, {"fsdp": 2, "tensor": 2}])
+def test_what_kernels_keep_is_counted_on_every_mesh(sizes):
+    """Flash attention keeps its inputs; over the context axis keys and values are whole."""
+    config, devices = replace(CONFIG, attention="splash"), jax.devices()[:4]
+    phase = dataclasses.replace(PHASE, sequence_length=512)
+    once, there = (
+        Case(phase, config, make_mesh(**mesh, devices=devices), 1) for mesh in ({"fsdp": 4}, sizes)
+    )
+    kept = [held for held in there.held if held.name.startswith("packed.py")]
+    rows, heads = 8 // sizes["fsdp"], CONFIG.num_kv_heads // sizes.get("tensor", 1)
+    keys = CONFIG.num_layers * rows * heads * 512 * CONFIG.key_size * 4
+    assert [held.bytes for held in kept].count(keys) >= 2
+    counted = bytes_on(once.held, once.mesh, there.mesh, 1)
+    assert np.isclose(counted, totals(there.held)["all"], rtol=0.02)
+
+
 def test_milder_cases_come_in_the_order_of_their_cost():
     found = [(each.config.remat, each.micro_batches) for each in milder(case("dots"))]
     assert found == [*((remat, 1) for remat in REMATS[2:]), ("full", 2), ("full", 4)]
@@ -92,11 +109,11 @@ def test_milder_cases_come_in_the_order_of_their_cost():
 def test_the_nearest_that_fits_is_tried():
     one, limit = case("none"), totals(case("full", micro_batches=2).held)["all"] * 1.01
     assert surely_too_large(one, limit)
-    found, told = nearest_that_fits(one, limit, Programs(None, None, {}))
+    found, told = nearest_that_fits(one, limit, Programs(None))
     assert (found.config.remat, found.micro_batches) == ("full", 2)
     assert "too large by arithmetic" in told[0] and "fits" in told[-1]
     last = case("full", micro_batches=2)
-    nothing, _ = nearest_that_fits(last, 1.0, Programs(None, None, {}))
+    nothing, _ = nearest_that_fits(last, 1.0, Programs(None))
     assert nothing is None
 
 

@@ -97,7 +97,7 @@ def test_what_a_step_does(size, slice_name, phase_name, expected):
     found = topology(slice_name)
     with gin.config_scope(phase.name):
         case = case_of(phase, found, found.devices(), exact=False)
-    answer = Programs(None, None, {}).compiled(case.lowered, case.identity, phase.name)
+    answer = case.compiled(Programs(None))
     assert isinstance(answer, Compiled), answer.message
     facts, layers = facts_of(answer.text, phase.sequence_length), case.config.num_layers
     loops = {

@@ -39,7 +39,7 @@ def test_the_step_of_every_size_fits_a_pod(size, name, mesh_sizes, shape):
     )
     mesh = make_mesh(devices=found.devices(), **mesh_sizes)
     case = Case(phase, sized_config(size, remat="full"), mesh, micro_batches=1)
-    answer = Programs(None, None, {}).compiled(case.lowered, case.identity, phase.name)
+    answer = case.compiled(Programs(None))
     assert isinstance(answer, Compiled), answer.message
     peak, room = answer.memory["peak"] / 2**30, found.generation.device_bytes / 2**30
     print(f"{size} on {name} {mesh_sizes}: peak {peak:.2f} of {room:.2f} GiB a device")
