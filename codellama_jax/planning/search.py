@@ -1,12 +1,13 @@
-"""The best way to lay a phase out on a slice: batch a chip × remat policy × mesh.
+"""The best way to lay a phase out on a slice: batch a chip × remat policy × mesh, then blocks.
 
 Every combination is tried in mind first: what exceeds the memory by arithmetic is dropped, and what
 is left is ordered by a rough time, so that the compiler, which takes a minute for each, sees the
-promising ones first. What it says is kept, so that a search continues where it was interrupted.
+promising ones first. The best of them is tried with other blocks of attention, of which arithmetic
+says nothing. What the compiler says is kept: a search continues where it was interrupted.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -39,6 +40,8 @@ def search(
     remats: Sequence[str] = REMATS,
     tensors: Sequence[int] = (1, 2, 4, 8),
     contexts: Sequence[int] = (1, 2, 4, 8, 16),
+    attention_blocks: Sequence[int] = (512, 1024),
+    compiler_options: Sequence[Mapping[str, str]] = (),
 ) -> tuple[Case, list[dict[str, Any]]]:
     """Looks for the case of the most tokens a second; to be called in the gin scope of its phase.
 
@@ -47,10 +50,13 @@ def search(
       found: the slice.
       devices: its devices.
       programs: compiles.
-      compiles: programs that are compiled at most, the configured one included.
+      compiles: programs that are compiled at most, the configured one included, before blocks.
       micro_batches: parts of the batch.
       remats: policies.
       tensors, contexts: sizes of these axes; data takes the slices and fsdp the rest.
+      attention_blocks: tried with the best of all that.
+      compiler_options: further ones, each tried with the best of all that, and kept by what
+        follows where it gains.
 
     Returns:
       The best case, and what was found of each that was looked at, the best first.
@@ -73,24 +79,44 @@ def search(
         f"{case.phase.name}: {len(grid):,} cases, {too_large:,} too large by arithmetic;"
         f" compiles {min(compiles, len(possible) + 1)}"
     )
-    rows = []
+    rows: list[tuple[Case, dict[str, Any]]] = []
     others = [each for each in possible if each.described() != case.described()]
     for each in [case, *others][:compiles]:
-        try:
-            rows.append((each, _measured(each, found, programs)))
-        except UserError as error:  # heads or vocabulary do not divide
-            tell(f"  {_setting(each.described())}: {error}")
-            continue
-        tell(f"  {_line(rows[-1][1])}")
-    fitting = [row for row in rows if row[1]["fits"]]
-    if not fitting:
+        rows += _looked_at(each, found, programs)
+    if not any(row["fits"] for _, row in rows):
         raise UserError(
             f"none of {len(rows)} cases fits {found.name}: take a larger slice, or raise"
             " search.compiles"
         )
-    fitting.sort(key=lambda row: -row[1]["tokens_per_second_per_chip"])
-    refused = [row[1] for row in rows if not row[1]["fits"]]
-    return fitting[0][0], [*(row[1] for row in fitting), *refused]
+    for block in attention_blocks:
+        best = max(rows, key=_rate)[0]
+        if block != best.config.attention_block:
+            config = replace(best.config, attention_block=block)
+            rows += _looked_at(dataclasses.replace(best, config=config), found, programs)
+    for options in compiler_options:
+        best = max(rows, key=_rate)[0]
+        more = dataclasses.replace(best, options={**best.options, **options})
+        rows += _looked_at(more, found, programs)
+    rows.sort(key=_rate, reverse=True)
+    return rows[0][0], [row for _, row in rows]
+
+
+def _looked_at(
+    case: Case, found: Topology, programs: Programs
+) -> list[tuple[Case, dict[str, Any]]]:
+    """A case with what the compiler says, told; nothing for one that cannot be."""
+    try:
+        row = _measured(case, found, programs)
+    except UserError as error:  # heads or vocabulary do not divide
+        tell(f"  {_setting(case.described())}: {error}")
+        return []
+    tell(f"  {_line(row)}")
+    return [(case, row)]
+
+
+def _rate(found: tuple[Case, dict[str, Any]]) -> float:
+    """Tokens a second of a chip; less than any where it does not fit."""
+    return found[1].get("tokens_per_second_per_chip", -1.0)
 
 
 def _cases(
@@ -117,7 +143,7 @@ def _cases(
 
 
 def _measured(case: Case, found: Topology, programs: Programs) -> dict[str, Any]:
-    answer = programs.compiled(case.lowered, case.identity, case.phase.name)
+    answer = case.compiled(programs)
     row = {**case.described(), "fits": isinstance(answer, Compiled)}
     if isinstance(answer, Compiled):
         row |= figures_of(case, found, answer)
@@ -148,7 +174,11 @@ def _rough_seconds(case: Case, found: Topology) -> float:
 
 def _setting(row: dict[str, Any]) -> str:
     mesh = " × ".join(f"{axis} {size}" for axis, size in row["mesh"].items() if size > 1)
-    return f"{mesh or 'one device'}, remat {row['remat']}, micro-batches {row['micro_batches']}"
+    return (
+        f"{mesh or 'one device'}, remat {row['remat']}, micro-batches {row['micro_batches']},"
+        f" blocks of {row['attention_block']}"
+        + "".join(f", {name}={value}" for name, value in row["options"].items())
+    )
 
 
 def _line(row: dict[str, Any]) -> str:
