@@ -101,6 +101,7 @@ def estimate(
     slices: int = 1,
     kernel_efficiency: float = 0.5,
     link_efficiency: float = 0.9,
+    turns: int | None = None,
 ) -> Estimate:
     """Estimates one run of a compiled program.
 
@@ -112,6 +113,7 @@ def estimate(
       kernel_efficiency: part of the peak that attention kernels reach, of which the compiler
         says nothing.
       link_efficiency: part of a link's bandwidth that collectives reach.
+      turns: of loops that end by what they compute, as decoding does; None takes one and says so.
 
     Raises:
       UserError: the chip is no TPU; the text is no scheduled program.
@@ -128,6 +130,7 @@ def estimate(
         chip.torus.clock,
         lambda collective: network.seconds(collective) / link_efficiency,
         lambda kernel: kernel.flops / (peak * kernel_efficiency),
+        turns,
     )
     run = timeline.run(program.entry)
     return _estimate(run, peak, program.devices)

@@ -95,6 +95,8 @@ class Timeline:
       clock: Hz.
       link_seconds: of a collective that has the links for itself.
       kernel_seconds: of a kernel whose operations are known.
+      turns: of loops that end by what they compute; None names them among what is left out and
+        takes one.
     """
 
     def __init__(
@@ -103,8 +105,9 @@ class Timeline:
         clock: float,
         link_seconds: Callable[[Collective], float],
         kernel_seconds: Callable[[Kernel], float],
+        turns: int | None = None,
     ):
-        self._program, self._clock = program, clock
+        self._program, self._clock, self._turns = program, clock, turns
         self._link_seconds, self._kernel_seconds = link_seconds, kernel_seconds
         self._runs: dict[str, Run] = {}
 
@@ -145,7 +148,7 @@ class Timeline:
     def _compute(self, run: Run, computation: Computation, instruction: Instruction) -> None:
         if instruction.opcode == "while":
             turns = trip_count(self._program, computation, instruction)
-            if turns is None:
+            if turns is None and (turns := self._turns) is None:
                 run.unpriced.append(f"turns of {instruction.name}")
             body = self.run(instruction.called["body"][0])
             label = f"{instruction.op_name or 'while'} x {'?' if turns is None else turns}"

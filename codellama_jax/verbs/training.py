@@ -45,6 +45,9 @@ def add(verb: Adder) -> None:
         help="look for the best batch a chip, remat policy and mesh",
     )
     added.add_argument(
+        "--decode", action="store_true", help="compile the engine's decoding of the model, too"
+    )
+    added.add_argument(
         "--scaling",
         nargs="+",
         type=int,
@@ -88,7 +91,8 @@ def _plan(arguments: Arguments) -> Any:
 
     configure(arguments)
     return planning.plan(**given(arguments, "topology_name", "phases", "scaling", "executables"),
-                         searching=arguments.search, **given(arguments, "html"))  # fmt: skip
+                         searching=arguments.search, decoding=arguments.decode,
+                         **given(arguments, "html"))  # fmt: skip
 
 
 def _sweep(arguments: Arguments) -> Any:
