@@ -1,7 +1,7 @@
 """The verb `plan`: every phase of a run on a slice of TPUs that is not here."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 from codellama_jax.errors import UserError
 from codellama_jax.planning.case import Case
 from codellama_jax.planning.compile import Compiled, Programs
+from codellama_jax.planning.decoding import planned_decoding
 from codellama_jax.planning.figures import cost_of, figures_of, totals_of
-from codellama_jax.planning.fit import largest, nearest_that_fits
+from codellama_jax.planning.fit import largest, nearest_that_fits, parted
 from codellama_jax.planning.held import totals
 from codellama_jax.planning.meshes import mesh_of
 from codellama_jax.planning.plan_page import plan_page
 from codellama_jax.planning.plan_text import text_of
+from codellama_jax.planning.published import deviation
 from codellama_jax.planning.search import search
 from codellama_jax.planning.shortage import shortage_of
 from codellama_jax.planning.topologies import Topology, resized, topology
@@ -32,9 +34,9 @@ def plan(
     phases: Sequence[str] = (),
     cache: str | None = "runs/.plans",
     executables: str | None = None,
-    compiler_options: Mapping[str, str] | None = None,
     scaling: Sequence[int] = (),
     searching: bool = False,
+    decoding: bool = False,
     html: str | None = None,
 ) -> dict[str, Any]:
     """Compiles each phase of gin's run for a slice and prints what it would take there.
@@ -44,20 +46,22 @@ def plan(
       phases: names of those to plan; none is all of them.
       cache: folder of what the compiler said; a program is compiled once. None keeps nothing.
       executables: folder to leave programs in for the trainer (train.executables).
-      compiler_options: of libtpu, such as {"xla_tpu_scoped_vmem_limit_kib": "65536"}.
       scaling: numbers of chips that the first phase is compiled for as well.
       searching: look for the best batch a chip, remat policy and mesh of each phase (`search`).
+      decoding: compile the engine's decoding with the last phase's model, too
+        (`planned_decoding`).
       html: path of a page with plots.
 
     Returns:
-      {"topology", "phases": a dictionary each, "total", "scaling", "problems": lines}.
+      {"topology", "phases": a dictionary each, "total", "scaling", "search": rows by phase,
+      "decoding": a dictionary or None, "problems": lines}.
 
     Raises:
-      UserError: a slice, a phase or a compiler option that there is not; no libtpu.
+      UserError: a slice or a phase that there is not; no libtpu.
     """
     found = topology(topology_name)
     devices = found.devices()
-    programs = Programs(cache, executables, compiler_options or {})
+    programs = Programs(cache, executables)
     chosen = _chosen(phases)
     planned, problems, searched = [], [], {}
     for phase in chosen:
@@ -75,6 +79,7 @@ def plan(
         "total": totals_of(planned),
         "scaling": _scaled(chosen[0], found, scaling, programs, problems),
         "search": searched,
+        "decoding": _decoded(chosen[-1], found, devices, programs, problems) if decoding else None,
         "problems": problems,
     }
     print(text_of(result), flush=True)
@@ -126,11 +131,16 @@ def planned_phase(case: Case, found: Topology, programs: Programs) -> dict[str, 
         "held": totals(case.held),
         "largest": largest(case),
     }
-    answer = programs.compiled(case.lowered, case.identity, phase.name)
-    result |= {"compile_seconds": answer.seconds, "cached": answer.cached}
+    answer = case.compiled(programs)
+    result |= {
+        "compile_seconds": answer.seconds,
+        "host_memory": answer.host_memory,
+        "cached": answer.cached,
+    }
     if isinstance(answer, Compiled):
         figures = figures_of(case, found, answer)
-        return {**result, "fits": True, **figures, **cost_of(phase, found, figures)}
+        beside = deviation(case.config, found, figures)
+        return {**result, "fits": True, **figures, **cost_of(phase, found, figures), **beside}
     shortage = shortage_of(answer.message)
     milder, told = nearest_that_fits(case, limit, programs)
     return {
@@ -185,11 +195,30 @@ def _described(found: Topology) -> dict[str, Any]:
     }
 
 
+def _decoded(
+    phase: Phase,
+    found: Topology,
+    devices: Sequence[jax.Device],
+    programs: Programs,
+    problems: list[str],
+) -> dict[str, Any] | None:
+    """The engine's decoding with a phase's model."""
+    with gin.config_scope(phase.name):
+        try:
+            return planned_decoding(model_of(phase), found, devices, programs)
+        except UserError as error:
+            problems.append(f"decoding: {error}")
+    return None
+
+
 def _scaled(
     phase: Phase, found: Topology, chips: Sequence[int], programs: Programs, problems: list[str]
 ) -> list[dict[str, Any]]:
-    """A phase on slices of other sizes, with the batch of its own; fsdp takes the chips."""
+    """A phase on slices of other sizes with its own batch: fsdp takes the chips, and micro-batches
+    keep the rows of a device at what they are on the slice that is planned."""
     rows = []
+    with gin.config_scope(phase.name):
+        most = case_of(phase, found, found.devices(), exact=False).rows_per_device
     for count in chips:
         other = resized(found, count)
         if other is None:
@@ -198,6 +227,7 @@ def _scaled(
         with gin.config_scope(phase.name):
             try:
                 case = case_of(phase, other, other.devices(), exact=False)
+                case = next((c for c in parted(case) if c.rows_per_device <= most), case)
                 rows.append({"chips": count, **planned_phase(case, other, programs)})
             except UserError as error:
                 problems.append(f"{other.name}: {error}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codellama_jax.plotting import STYLE, new_figure, to_svg
+from codellama_jax.writing import count
 
 Planned = Mapping[str, Any]
 GIB = 2**30
@@ -30,24 +31,32 @@ def time_figure(phases: Sequence[Planned]) -> str:
 
 
 def scaling_figure(rows: Sequence[Planned]) -> str:
-    """Tokens a second over chips, beside what the first slice would give without any loss."""
+    """Tokens a second over chips, beside what the first slice would give without any loss, and
+    what of it a chip keeps."""
     import matplotlib
 
-    rows = [row for row in rows if row["fits"]]
+    rows = sorted((row for row in rows if row["fits"]), key=lambda row: row["chips"])
+    chips = [row["chips"] for row in rows]
+    rates = [row["tokens_per_second"] for row in rows]
+    alone = [row["tokens_per_second_per_chip"] for row in rows]
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(6.4, 3.2)
-        axes = figure.subplots()
-        chips = [row["chips"] for row in rows]
-        rates = [row["tokens_per_second"] for row in rows]
-        axes.plot(chips, rates, "o-", color=_COLORS[0], label="estimated")
+        figure = new_figure(9.6, 3.2)
+        left, right = figure.subplots(1, 2)
         ideal = [rates[0] * n / chips[0] for n in chips]
-        axes.plot(chips, ideal, "--", color=_COLORS[5], linewidth=0.9, label="without loss")
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(chips, [f"{n:,}" for n in chips])
-        axes.set_xlabel("chips")
-        axes.set_ylabel("tokens a second")
-        axes.legend()
+        left.plot(chips, ideal, "--", color=_COLORS[5], linewidth=0.9, label="without loss")
+        left.plot(chips, rates, "o-", color=_COLORS[0], label="estimated")
+        left.set_yscale("log")
+        left.set_ylabel("tokens a second")
+        left.legend()
+        right.plot(chips, alone, "o-", color=_COLORS[0])
+        right.set_ylim(0, 1.1 * max(alone))
+        right.set_ylabel("tokens a second of a chip")
+        for axes in (left, right):
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(chips, [f"{n:,}" for n in chips])
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda value, _: count(value))
+            axes.set_xlabel("chips")
     return to_svg(figure, "plan-scaling", "tokens a second over chips")
 
 
@@ -62,7 +71,7 @@ def _stacked(
 
     kinds = list(dict.fromkeys(kind for _, parts in bars for kind in parts))
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(7.2, 0.9 + 0.42 * len(bars))
+        figure = new_figure(9.6, 0.9 + 0.42 * len(bars))
         axes = figure.subplots()
         places = range(len(bars))
         left = [0.0] * len(bars)
@@ -71,10 +80,15 @@ def _stacked(
             axes.barh(places, widths, left=left, height=0.62, color=_COLORS[n % len(_COLORS)],
                       label=kind)  # fmt: skip
             left = [start + width for start, width in zip(left, widths)]
+        for place, end in zip(places, left):
+            axes.annotate(
+                f"{end:.3g}", (end, place), xytext=(4, 0), textcoords="offset points", va="center"
+            )
         if limit is not None:
-            axes.axvline(limit, color="#1d1d1b", linewidth=1.0, linestyle="--")
+            axes.axvline(limit, color="#1d1d1b", linewidth=1.0, linestyle="--",
+                         label=f"{limit:.4g}, what a program can have")  # fmt: skip
         axes.set_yticks(places, [bar for bar, _ in bars])
         axes.invert_yaxis()
         axes.set_xlabel(unit)
-        figure.legend(loc="outside upper left", ncols=min(len(kinds), 5))
+        figure.legend(loc="outside upper left", ncols=6)
     return to_svg(figure, name, label)

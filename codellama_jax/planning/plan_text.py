@@ -50,6 +50,19 @@ def slice_line(found: Planned) -> str:
     )
 
 
+def summary(result: Planned) -> str:
+    """What all comes to, in one sentence; nothing where nothing fits."""
+    total, phases = result["total"], result["phases"]
+    if not any(phase["fits"] for phase in phases):
+        return ""
+    which = plural(len(phases), "phase") if total["complete"] else "The phases that fit"
+    price = f" and {total['dollars']:,.0f} dollars" if total["dollars"] else ""
+    return (
+        f"{which}: {count(total['tokens'])} tokens in {number(total['days'], 1)} days of steps,"
+        f" {total['chip_hours']:,.0f} chip-hours{price}."
+    )
+
+
 def tables(result: Planned) -> Iterator[tuple[str, Table]]:
     """Title and rows of each table; the first row names the columns."""
     phases = result["phases"]
@@ -58,8 +71,13 @@ def tables(result: Planned) -> Iterator[tuple[str, Table]]:
     yield "memory, GiB a device", _memory(phases)
     if fitting:
         yield "a step", _step(fitting)
+        yield "work of a step, on one device", _work(fitting)
         yield "collectives of a step, on one device", _collectives(fitting)
         yield "cost", _cost(fitting, result["total"])
+    if any("published" in phase for phase in phases):
+        yield "beside what was published", _published(fitting)
+    if result["decoding"]:
+        yield "decoding", _decoding(result["decoding"])
     if result["scaling"]:
         yield f"scaling of {phases[0]['name']}", _scaling(result["scaling"])
     for name, rows in result["search"].items():
@@ -67,7 +85,7 @@ def tables(result: Planned) -> Iterator[tuple[str, Table]]:
 
 
 def _programs(phases: list[Planned]) -> Table:
-    rows = [("phase", "mesh", "remat", "micro-batches", "rows × length", "compiled in")]
+    rows = [("phase", "mesh", "remat", "micro-batches", "rows × length", "compiled in", "host GiB")]
     for phase in phases:
         kept = " (kept)" if phase["cached"] else ""
         rows.append(
@@ -78,6 +96,7 @@ def _programs(phases: list[Planned]) -> Table:
                 str(phase["micro_batches"]),
                 f"{phase['batch_size']:,} × {phase['sequence_length']:,}",
                 f"{phase['compile_seconds']:.0f} s{kept}",
+                number(phase["host_memory"] / GIB, 2),
             )
         )
     return rows
@@ -108,13 +127,8 @@ def _memory(phases: list[Planned]) -> Table:
 
 def _step(phases: list[Planned]) -> Table:
     kinds = list(dict.fromkeys(kind for phase in phases for kind in phase["parts"]))
-    rows: Table = [
-        ("phase", "seconds", *kinds, "MFU", "tokens/s", "a chip", "FLOPs run", "of the model's",
-         "bytes")
-    ]  # fmt: skip
+    rows: Table = [("phase", "seconds", *kinds, "MFU", "tokens/s", "a chip")]
     for phase in phases:
-        timed = phase["estimate"]
-        executed = timed["flops"] + timed["kernel_flops"]
         rows.append(
             (
                 phase["name"],
@@ -123,9 +137,24 @@ def _step(phases: list[Planned]) -> Table:
                 percent(phase["mfu"]),
                 f"{phase['tokens_per_second']:,.0f}",
                 f"{phase['tokens_per_second_per_chip']:,.0f}",
-                f"{timed['flops']:.3g}",
+            )
+        )
+    return rows
+
+
+def _work(phases: list[Planned]) -> Table:
+    rows: Table = [("phase", "TFLOP run", "in kernels", "of the model's", "GB moved", "GB sent")]
+    for phase in phases:
+        timed = phase["estimate"]
+        executed = timed["flops"] + timed["kernel_flops"]
+        rows.append(
+            (
+                phase["name"],
+                number(executed / 1e12, 1),
+                number(timed["kernel_flops"] / 1e12, 1),
                 number(executed / phase["model_flops_per_device"], 2),
-                f"{timed['bytes']:.3g}",
+                number(timed["bytes"] / 1e9, 1),
+                number(timed["wire_bytes"] / 1e9, 2),
             )
         )
     return rows
@@ -164,14 +193,66 @@ def _cost(phases: list[Planned], total: Planned) -> Table:
     return rows
 
 
+def _published(phases: list[Planned]) -> Table:
+    rows: Table = [("phase", "by", "chips", "MFU", "here", "tokens/s a chip", "here", "deviation")]
+    for phase in phases:
+        if theirs := phase.get("published"):
+            rate = theirs["rate"]
+            rows.append(
+                (
+                    phase["name"],
+                    theirs["who"],
+                    f"{theirs['chips']:,} {theirs['chip']}",
+                    percent(theirs["mfu"]),
+                    percent(phase["mfu"]),
+                    f"{rate:,.0f}" if rate else "–",
+                    f"{phase['tokens_per_second_per_chip']:,.0f}",
+                    f"{theirs['deviation']:+.1%}",
+                )
+            )
+    return rows
+
+
+def _decoding(found: Planned) -> Table:
+    """Of one step on one device."""
+    needed = found["needed"]
+    rows: Table = [
+        ("on one device", "a step"),
+        ("mesh", mesh_text(found)),
+        ("requests × cache", f"{found['slots']:,} × {found['length']:,}"),
+        ("weights, cache, GiB", f"{_gib(needed['parameters'])}, {_gib(needed['cache'])}"),
+        (
+            "compiled in, host GiB",
+            f"{found['compile_seconds']:.0f} s, {_gib(found['host_memory'])}",
+        ),
+    ]
+    if not found["fits"]:
+        return [*rows, ("too large", found["message"])]
+    price = found["dollars_per_million_tokens"]
+    return [
+        *rows,
+        ("peak, of, GiB", f"{_gib(found['memory']['peak'])}, {_gib(found['device_bytes'])}"),
+        ("moved a step, GiB", _gib(found["bytes_moved"])),
+        ("of weights and cache", number(found["of_needed"], 2)),
+        ("seconds a step", number(found["step_seconds"])),
+        ("of it at least, to read", number(found["reading_seconds"])),
+        ("waiting for links", number(found["waiting_seconds"])),
+        ("tokens/s", f"{found['tokens_per_second']:,.0f}"),
+        ("dollars a million tokens", "–" if price is None else number(price)),
+    ]
+
+
 def _scaling(rows: list[Planned]) -> Table:
-    table: Table = [("chips", "mesh", "peak GiB", "seconds", "MFU", "tokens/s", "chip-hours")]
+    table: Table = [
+        ("chips", "mesh", "micro-batches", "peak GiB", "seconds", "MFU", "tokens/s", "chip-hours")
+    ]
     for row in rows:
         fits = row["fits"]
         table.append(
             (
                 f"{row['chips']:,}",
                 mesh_text(row),
+                str(row["micro_batches"]),
                 _gib(row["memory"]["peak"]) if fits else "too large",
                 number(row["step_seconds"]) if fits else "–",
                 percent(row["mfu"]) if fits else "–",
@@ -189,6 +270,7 @@ def _searched(rows: list[Planned]) -> Table:
             "remat",
             "micro-batches",
             "rows a device",
+            "block",
             "peak GiB",
             "seconds",
             "MFU",
@@ -203,6 +285,7 @@ def _searched(rows: list[Planned]) -> Table:
                 row["remat"],
                 str(row["micro_batches"]),
                 f"{row['rows_per_device']:g}",
+                str(row["attention_block"]),
                 _gib(row["memory"]["peak"]) if fits else "too large",
                 number(row["step_seconds"]) if fits else "–",
                 percent(row["mfu"]) if fits else "–",
