@@ -1,45 +1,122 @@
 """Compiled training steps side by side, by one estimator, beside what was published.
 
-    python benchmarks/plan_table.py v5e:ours.hlo v5e:theirs.hlo v5p:other.hlo
+    python benchmarks/plan_table.py [v5e:theirs.hlo v5p:other.hlo …] [--gin_bindings …]
 
-Each file is what `compiled.as_text()` gives for a program of any codebase, after the chip's name.
+Ours are Llama 2 7B at 4,096 x 4M tokens, fully sharded, compiled here: on 256 chips of v5e with
+full remat, on 128 of v5p with the weight products saved. A file is what `compiled.as_text()` gives
+for a program of any codebase, after the chip's name. Takes some minutes; compiled once, seconds.
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-# Llama 2 7B, 4,096 x 4M tokens, MaxText of 2026-08 by libtpu 0.0.42 without further flags: seconds
-# of what the compiler states cycles for, without kernels and collectives.
-MAXTEXT = {"v5e": ("256 chips, full remat", 6.12), "v5p": ("128 chips, minimal remat", 4.58)}
+# MaxText of 2026-08, compiled by the same compiler (libtpu 0.0.42) without further flags: chips and
+# remat; peak GiB; TFLOP as the compiler counts them, loops once; seconds of what it states cycles
+# for, by another estimator, which leaves out kernels and collectives alike.
+MAXTEXT = {
+    "v5e": ("256 v5e, full remat", 7.08, 37.99, 6.12),
+    "v5p": ("128 v5p, minimal remat", 90.9, 65.65, 4.58),
+}
+OURS = (("v5e-256", "full"), ("v5p-256", "projections"))
+RUN = """
+include "configs/models/llama2_7b.gin"
+LlamaConfig.attention = "splash"
+table/Phase.name = "table"
+table/Phase.mixture = "code_llama"
+table/Phase.steps = 1
+table/Phase.batch_size = 1024
+table/Phase.sequence_length = 4096
+"""
+COLUMNS = ("program", "peak GiB", "counted TFLOP", "PFLOP", "TB moved", "GB sent", "matmul",
+           "other", "compute s", "kernels", "exposed", "step s", "MFU")  # fmt: skip
 
 
 def main() -> None:
-    """Reads the programs and prints the table."""
+    """Compiles ours, reads the others, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("programs", nargs="+", help="chip:file")
-    parser.add_argument("--model_flops", type=float, help="of a whole step, for the MFU")
+    parser.add_argument("programs", nargs="*", help="chip:file")
+    parser.add_argument("--gin_bindings", action="append", default=[], help="for ours")
+    parser.add_argument("--slices", nargs="*", default=[name for name, _ in OURS], help="of ours")
+    parser.add_argument("--cache", default="runs/.plans", help="folder of compiled programs")
     arguments = parser.parse_args()
-    from codellama_jax.parallel import CHIPS
+    from codellama_jax.parallel import CHIPS, start_devices
     from codellama_jax.planning.estimate import estimate
+    from codellama_jax.planning.topologies import prepare_compiler
+    from codellama_jax.writing import aligned
 
+    prepare_compiler()
+    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
     chips = {chip.name: chip for chip in CHIPS if chip.torus}
-    print(
-        f"{'program':24}{'PFLOP':>8}{'TB moved':>10}{'GB sent':>9}{'matmul':>8}{'other':>7}"
-        f"{'compute':>9}{'kernels':>9}{'exposed':>9}{'step s':>8}{'MFU':>7}"
-    )
+    table, shown = [COLUMNS], {}
+    for name, remat in OURS:
+        if name in arguments.slices:
+            row, chip, flops = _ours(name, remat, arguments.gin_bindings, arguments.cache)
+            table.append(row)
+            shown[chip] = flops
     for argument in arguments.programs:
         chip, _, path = argument.partition(":")
         found = estimate(Path(path).read_text(), chips[chip])
-        mfu = f"{found.mfu(arguments.model_flops):7.1%}" if arguments.model_flops else f"{'-':>7}"
-        print(
-            f"{chip + ' ' + Path(path).stem:24}{found.flops / 1e15:8.3f}{found.bytes / 1e12:10.2f}"
-            f"{found.wire_bytes / 1e9:9.1f}{found.matmul:8.2f}{found.other:7.2f}"
-            f"{found.compute:9.2f}{found.kernels:9.2f}{found.exposed:9.2f}{found.seconds:8.2f}{mfu}"
-        )
+        table.append(_row(f"{chip} {Path(path).stem}", None, None, found, shown.get(chip)))
         for name in found.unpriced:
-            print(f"  left out: {name}")
-    for chip, (setting, compute) in MAXTEXT.items():
-        print(f"MaxText, 7B at 4,096, {chip}, {setting}: compute {compute:.2f} s")
+            print(f"{argument}: left out: {name}")
+    for chip, (setting, peak, counted, compute) in MAXTEXT.items():
+        if chip in shown or not shown:
+            figures = {"peak GiB": f"{peak:.2f}", "counted TFLOP": f"{counted:.2f}",
+                       "compute s": f"{compute:.2f}"}  # fmt: skip
+            table.append((f"MaxText, {setting}", *(figures.get(name, "") for name in COLUMNS[1:])))
+    print("\n".join(aligned(table)))
+
+
+def _ours(
+    name: str, remat: str, bindings: Sequence[str], cache: str
+) -> tuple[Sequence[str], str, float]:
+    """Its row, its chip and the model's operations of a whole step."""
+    import gin
+
+    from codellama_jax.planning.compile import Compiled, Programs
+    from codellama_jax.planning.estimate import estimate
+    from codellama_jax.planning.plan import case_of
+    from codellama_jax.planning.topologies import topology
+    from codellama_jax.training import Phase
+
+    root = Path(__file__).resolve().parent.parent
+    gin.clear_config()
+    gin.add_config_file_search_path(str(root))
+    gin.parse_config([RUN, f'LlamaConfig.remat = "{remat}"', *bindings])
+    found = topology(name)
+    with gin.config_scope("table"):
+        case = case_of(Phase(), found, found.devices(), exact=False)
+    answer = case.compiled(Programs(cache))
+    if not isinstance(answer, Compiled):
+        raise SystemExit(f"{name}, remat {remat}: {answer.message.splitlines()[0]}")
+    tokens = case.phase.batch_size * case.phase.sequence_length
+    flops = case.config.flops_per_token(case.phase.sequence_length) * tokens
+    timed = estimate(answer.text, found.chip, found.wrap, found.slices)
+    label = f"ours, {found.chips} {found.chip.name}, {remat} remat"
+    row = _row(label, answer.memory["peak"], answer.flops, timed, flops)
+    return row, found.chip.name, flops
+
+
+def _row(
+    label: str, peak: float | None, counted: float | None, found: Any, model_flops: float | None
+) -> tuple[str, ...]:
+    """A program's figures; what is not known is a dash."""
+
+    def cells() -> Iterator[str]:
+        yield label
+        yield f"{peak / 2**30:.2f}" if peak else "–"
+        yield f"{counted / 1e12:.2f}" if counted else "–"
+        yield f"{found.flops / 1e15:.3f}"
+        yield f"{found.bytes / 1e12:.2f}"
+        yield f"{found.wire_bytes / 1e9:.1f}"
+        for value in (found.matmul, found.other, found.compute, found.kernels, found.exposed,
+                      found.seconds):  # fmt: skip
+            yield f"{value:.2f}"
+        yield f"{found.mfu(model_flops):.1%}" if model_flops else "–"
+
+    return tuple(cells())
 
 
 if __name__ == "__main__":
