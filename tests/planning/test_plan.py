@@ -62,6 +62,7 @@ def test_a_phase_that_fits(planned):
     code = result["phases"][0]
     assert code["fits"] and code["mesh"] == {"data": 1, "fsdp": 4, "context": 1, "tensor": 1}
     assert 0 < code["memory"]["peak"] < code["device_bytes"]
+    assert code["host_memory"] > 2**28 and code["compile_seconds"] > 0
     assert 0 < code["mfu"] < 1 and code["chip_hours"] > 0 and code["dollars"] > 0
     assert sum(code["parts"].values()) == pytest.approx(code["step_seconds"])
     assert {"all-gather"} <= set(code["estimate"]["collectives"])
@@ -93,7 +94,7 @@ def test_what_the_program_does(planned):
     with gin.config_scope("code"):
         case = case_of(phase, found, found.devices(), exact=False)
     gin.clear_config()
-    answer = Programs(str(folder / "plans"), None, {}).compiled(case.lowered, case.identity, "code")
+    answer = case.compiled(Programs(str(folder / "plans")))
     assert answer.cached  # the very program that was planned
     facts = facts_of(answer.text, length=phase.sequence_length, floor=2**12)
     assert facts.collectives == {
@@ -102,6 +103,48 @@ def test_what_the_program_does(planned):
         "jit(step)/transpose(jvp())/while x 2": {"all-gather": 3, "all-reduce": 2},
     }
     assert not facts.kernels
+
+
+@pytest.fixture(scope="module")
+def searched(planned):
+    """A search among what two rows a device leave, and the same once more."""
+    bindings = (
+        "search.compiles = 2",
+        "search.micro_batches = (1, 16)",  # 16 do not divide 8 rows
+        'search.remats = ("none", "full")',
+        "search.tensors = (1,)",
+        "search.contexts = (1, 2)",
+        "search.attention_blocks = (64,)",
+    )
+    arguments = ("--topology=v5e-4", "--phases", "code", "--search", "--decode")
+    given = (*arguments, *(f"--gin_bindings={binding}" for binding in bindings))
+    return [plan(planned[0], *given) for _ in range(2)]
+
+
+def test_the_best_that_a_search_finds_is_planned(searched):
+    code, said, complained, result = searched[0]
+    rows, (phase,) = result["search"]["code"], result["phases"]
+    assert code == 0 and len(rows) == 3 and all(row["fits"] for row in rows)
+    rates = [row["tokens_per_second_per_chip"] for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert phase["tokens_per_second_per_chip"] == rates[0] and phase["mesh"] == rows[0]["mesh"]
+    assert {row["attention_block"] for row in rows} == {64, 512}
+    assert "4 cases, 0 too large by arithmetic" in complained + said
+    assert all(line in said for line in phase["settings"])
+
+
+def test_a_search_asked_again_compiles_nothing(searched):
+    first, again = (found[3] for found in searched)
+    assert again["phases"][0]["cached"] and again["decoding"]["cached"]
+    assert again["search"] == first["search"]
+
+
+def test_decoding_reads_weights_and_cache(searched):
+    found = searched[0][3]["decoding"]
+    assert found["fits"] and found["mesh"]["data"] == 4 and found["slots"] == 64
+    assert 0 < found["needed"]["parameters"] < found["memory"]["peak"] and not found["unpriced"]
+    assert found["bytes_moved"] > 0 and found["tokens_per_second"] > 0
+    assert found["step_seconds"] >= found["reading_seconds"]
 
 
 def test_the_page_opens_offline(planned):
