@@ -12,6 +12,9 @@ from codellama_jax.planning.hlo import Computation, Instruction
 # scores anew and four gradients, or these shared out over two kernels that both take the scores.
 _PRODUCTS = {"fwd": 2, "dkv": 5, "dq": 3}
 _SPLIT_DKV = 4
+# Gradients of keys and values and room to sum each; only the kernel that does all of the backward
+# pass also has a result for those of queries.
+_FUSED_RESULTS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,7 @@ def kernel_of(computation: Computation, instruction: Instruction) -> Kernel | No
     ]
     q, k = floats[0], floats[1]
     products = _PRODUCTS[kind[1]]
-    if kind[1] == "dkv" and '\\"use_fused_bwd_kernel\\": true' not in instruction.attributes:
+    if kind[1] == "dkv" and len(instruction.arrays) < _FUSED_RESULTS:
         products = _SPLIT_DKV
     keys = k.dims[-2]
     # A causal mask leaves half of the pairs, and blocks on the diagonal are computed whole.

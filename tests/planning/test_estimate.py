@@ -142,3 +142,36 @@ def test_a_program_compiled_here_has_the_flops_of_its_products():
     assert found.devices == 4
     assert found.flops == 3 * 6 * 2 * 64 * 96 * 96 // 4
     assert not found.unpriced
+
+
+# Splash attention of 2 rows of 1,024 by 4 heads of 128, in blocks of 256.
+_KERNEL = """HloModule kernels, num_partitions=1, is_scheduled=true
+
+ENTRY %main (q: bf16[2,4,1024,128], k: bf16[2,4,1024,128]) -> bf16[2,4,1024,128] {{
+  %q = bf16[2,4,1024,128]{{3,2,1,0}} parameter(0)
+  %k = bf16[2,4,1024,128]{{3,2,1,0}} parameter(1)
+  %splash_mqa_{kernel}_segmented.1 = ({results}) custom-call(%q, %k), custom_call_target="tpu_custom_call", frontend_attributes={{kernel_metadata={{"xprof_metadata":"{{\\"{block}\\": 256}}"}}}}
+  ROOT %out = bf16[2,4,1024,128]{{3,2,1,0}} get-tuple-element(%splash_mqa_{kernel}_segmented.1), index=0
+}}
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("kernel", "block", "results", "products"),
+    [
+        ("fwd", "block_q", 2, 2),  # scores, values
+        ("dkv", "block_q_dkv", 5, 5),  # scores, and the gradients of four products' operands
+        ("dkv", "block_q_dkv", 4, 4),  # those of queries are another kernel's
+        ("dq", "block_q_dq", 2, 3),
+    ],
+)
+def test_attention_kernels_are_priced_by_their_products(kernel, block, results, products):
+    result = "bf16[2,4,1024,128]{3,2,1,0}"
+    text = _KERNEL.format(kernel=kernel, block=block, results=", ".join([result] * results))
+    found = estimate(text, V5E)
+    blocked = 256 if kernel != "dq" else 0  # whole blocks lie on the diagonal
+    pairs = 2 * 4 * 1024 * (1024 + blocked) / 2
+    assert found.kernel_flops == pytest.approx(products * 2 * 128 * pairs)
+    assert (
+        found.kernels == pytest.approx(found.kernel_flops / (0.5 * 197e12)) and not found.unpriced
+    )
