@@ -1,11 +1,13 @@
-"""Device meshes, the table from logical to mesh axes, the table of chips."""
+"""Device meshes, the table from logical to mesh axes, tables of chips and compiler options."""
 
 from codellama_jax.parallel.chips import CHIPS, Chip, Torus, chip_of
+from codellama_jax.parallel.compiler_options import compiler_options
 from codellama_jax.parallel.hosts import gathered, is_first, losing_hosts, tell, wait_for_all
 from codellama_jax.parallel.mesh import AXES, make_mesh
 from codellama_jax.parallel.rules import (
     axis_rules,
     constrain,
+    mesh_platform,
     named_sharding,
     partition_spec,
     replicated,
@@ -20,11 +22,13 @@ __all__ = [
     "Torus",
     "axis_rules",
     "chip_of",
+    "compiler_options",
     "constrain",
     "gathered",
     "is_first",
     "losing_hosts",
     "make_mesh",
+    "mesh_platform",
     "named_sharding",
     "partition_spec",
     "replicated",

@@ -102,3 +102,14 @@ def constrain(x: jax.Array, *axes: str) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, partition_spec(axes))
+
+
+def mesh_platform() -> str:
+    """Platform of the mesh of `jax.set_mesh`, "tpu" or "cpu"; without one, of this machine.
+
+    The mesh may be of devices that are not on this machine (compiling for a pod).
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.abstract_device is None:
+        return jax.default_backend()
+    return mesh.abstract_device.platform

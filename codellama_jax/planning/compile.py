@@ -99,7 +99,8 @@ class Programs:
                 compiled = lowered.compile(compiler_options=options)
         except JaxRuntimeError as error:
             if "No such compile option" in str(error):
-                raise UserError(f"compiler options: {' '.join(str(error).split())}") from error
+                reason = " ".join(str(error).split())
+                raise UserError(f"compiler_options.of_chip: {reason}") from error
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             answer: Compiled | OutOfMemory = OutOfMemory(str(error), taken.seconds, taken.memory)

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from codellama_jax.parallel import tell
+from codellama_jax.parallel import compiler_options, tell
 from codellama_jax.training.phase import Phase
 from codellama_jax.training.program import traced
 from codellama_jax.training.state import TrainState
@@ -24,7 +24,7 @@ from codellama_jax.training.step import TrainStep
 
 
 def identity(lowered: jax.stages.Lowered, mesh: Mesh) -> dict[str, str]:
-    """What an executable must agree in: the program's hash, the devices, the versions."""
+    """What an executable must agree in: the program's hash, devices, versions, options."""
     devices = list(mesh.devices.flat)
     places = [
         (device.id, *(getattr(device, name, None) for name in ("coords", "slice_index")))
@@ -36,6 +36,7 @@ def identity(lowered: jax.stages.Lowered, mesh: Mesh) -> dict[str, str]:
         "program": hashlib.sha256(lowered.as_text().encode()).hexdigest(),
         "devices": f"{len(devices)} {devices[0].device_kind}, laid out as {order}",
         **{name: importlib.metadata.version(name) for name in compilers},
+        "compiler_options": json.dumps(compiler_options(mesh), sort_keys=True),
     }
 
 

@@ -8,7 +8,7 @@ import gin
 
 from codellama_jax.data import HostLoader, RowStream, rates_of
 from codellama_jax.data.encoding import Infill
-from codellama_jax.parallel import axis_rules, make_mesh, start_devices
+from codellama_jax.parallel import axis_rules, compiler_options, make_mesh, start_devices
 from codellama_jax.training.checkpoints import PhaseCheckpoints
 from codellama_jax.training.guard import Guard
 from codellama_jax.training.heldout import HeldOut
@@ -30,6 +30,7 @@ _PARTS = (
     Infill,
     make_optimizer,
     make_train_step,
+    compiler_options,
     batch_losses,
     Guard,
     HeldOut,

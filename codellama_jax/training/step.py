@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from codellama_jax.data import Batch
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params
-from codellama_jax.parallel import replicated
+from codellama_jax.parallel import compiler_options, replicated
 from codellama_jax.training.accumulation import accumulated_gradients
 from codellama_jax.training.guard import Guard
 from codellama_jax.training.loss import batch_losses
@@ -100,4 +100,9 @@ def make_train_step(
         }
         return TrainState(params, moments, state.step + 1, guarded), metrics
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=(shardings, replicated(mesh)),
+        compiler_options=compiler_options(mesh),
+    )
