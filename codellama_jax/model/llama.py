@@ -11,18 +11,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from codellama_jax.model.config import LlamaConfig
+from codellama_jax.model.fusing import unfused
 from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
 from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
+from codellama_jax.model.splash import RESULT
 from codellama_jax.parallel import constrain
 
+# What a layer keeps for its backward pass, by name. Without the output product's result the room
+# of "projections" is that of keeping the results of the weight products instead of attention's.
+_PROJECTIONS = ("query", "key", "value", RESULT, "gate", "up")
 _REMAT: dict[str, Any] = {
     "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_saveable,
-    "projections": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    "projections_offloaded": jax.checkpoint_policies.offload_dot_with_no_batch_dims(
-        "device", "pinned_host"
+    "dots": jax.checkpoint_policies.save_only_these_names(*_PROJECTIONS, "output"),
+    "projections": jax.checkpoint_policies.save_only_these_names(*_PROJECTIONS),
+    "projections_offloaded": jax.checkpoint_policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=_PROJECTIONS,
+        offload_src="device",
+        offload_dst="pinned_host",
     ),
 }
 
@@ -57,7 +66,7 @@ class RMSNorm(nnx.Module):
         self.eps, self.dtype = config.norm_eps, config.dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return rms_norm(x, self.weight[...].astype(self.dtype), self.eps)
+        return unfused(rms_norm(x, self.weight[...].astype(self.dtype), self.eps))
 
 
 class Attention(nnx.Module):
@@ -79,10 +88,12 @@ class Attention(nnx.Module):
         v = constrain(jnp.einsum("BSD,DKH->BSKH", x, self.value[...].astype(dtype)), *heads)
         q = constrain(apply_rope(q, context.rope), "batch", "sequence", "heads", "head_dim")
         k = constrain(apply_rope(k, context.rope), *heads)
+        k, v = checkpoint_name(k, "key"), checkpoint_name(v, "value")
         q = q.reshape(*q.shape[:2], self.config.num_kv_heads, -1, q.shape[-1])
         out = packed_attention(q, k, v, context.segment_ids, self.config)
         out = out.reshape(*out.shape[:2], self.config.num_heads, -1)
-        return jnp.einsum("BSNH,NHD->BSD", out, self.output[...].astype(dtype))
+        out = jnp.einsum("BSNH,NHD->BSD", out, self.output[...].astype(dtype))
+        return checkpoint_name(out, "output")
 
 
 class MLP(nnx.Module):
@@ -97,6 +108,7 @@ class MLP(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         gate = jnp.einsum("BSD,DF->BSF", x, self.gate[...].astype(x.dtype))
         up = jnp.einsum("BSD,DF->BSF", x, self.up[...].astype(x.dtype))
+        gate, up = checkpoint_name(gate, "gate"), checkpoint_name(up, "up")
         hidden = constrain(jax.nn.silu(gate) * up, "batch", "sequence", "ffn")
         return jnp.einsum("BSF,FD->BSD", hidden, self.down[...].astype(x.dtype))
 

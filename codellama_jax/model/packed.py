@@ -14,14 +14,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import NamedSharding, PartitionSpec
 
 from codellama_jax.errors import UserError
 from codellama_jax.model.attention import blocked_attention, xla_attention
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.cudnn import cudnn_attention
-from codellama_jax.model.splash import splash_attention, splash_kernel
-from codellama_jax.parallel import partition_spec
+from codellama_jax.model.splash import RESULT, splash_attention, splash_kernel
+from codellama_jax.parallel import mesh_platform, partition_spec
 
 _OF_PLATFORM = {"tpu": "splash", "gpu": "cudnn"}
 
@@ -65,7 +66,7 @@ def packed_attention(
       (B, S, K, G, H) in q's dtype.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    platform = _platform(mesh)
+    platform = mesh_platform()
     name = _kernel(config.attention, platform, q.dtype)
     shards, length = context_shards(), q.shape[1]
     order = balanced_order(length, shards)
@@ -94,13 +95,6 @@ def packed_attention(
         out_specs=queries,
         check_vma=False,
     )(q, k, v, segment_ids, kernel)
-
-
-def _platform(mesh: jax.sharding.AbstractMesh) -> str:
-    """Of the mesh, which may be of devices that are not on this machine (compiling for a pod)."""
-    if mesh.empty or mesh.abstract_device is None:
-        return jax.default_backend()
-    return mesh.abstract_device.platform
 
 
 def _kernel(name: str, platform: str, dtype: jnp.dtype) -> str:
@@ -133,12 +127,15 @@ def _local(
         q_rows = jnp.asarray(order).reshape(-1, q.shape[1])[jax.lax.axis_index("context")]
     if name == "splash":
         return splash_attention(q, k, v, q_segments, k_segments, kernel)
+    q = checkpoint_name(q, "query")
     rows = jnp.arange(q.shape[1]) if q_rows is None else q_rows
     if name == "xla":
-        return xla_attention(q, k, v, q_segments, k_segments, rows)
-    if name == "cudnn":
-        return cudnn_attention(q, k, v, q_segments, k_segments, rows, stand_in=platform != "gpu")
-    return blocked_attention(q, k, v, q_segments, k_segments, q_rows, block)
+        out = xla_attention(q, k, v, q_segments, k_segments, rows)
+    elif name == "cudnn":
+        out = cudnn_attention(q, k, v, q_segments, k_segments, rows, stand_in=platform != "gpu")
+    else:
+        out = blocked_attention(q, k, v, q_segments, k_segments, q_rows, block)
+    return checkpoint_name(out, RESULT)
 
 
 def _check_batch(batch: int, mesh: jax.sharding.AbstractMesh) -> None:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from codellama_jax.model.config import LlamaConfig, replace
+from codellama_jax.parallel import mesh_platform
 
 # YaRN's bounds for Llama, in turns over the original length (section 3.2): a frequency with fewer
 # turns than `_SLOW` is divided, one with more than `_FAST` is kept, between them it is blended.
@@ -82,9 +83,46 @@ def rope_table(positions: jax.Array, rope: Rope) -> tuple[jax.Array, jax.Array]:
     return jnp.sin(angles) * rope.sharpening, jnp.cos(angles) * rope.sharpening
 
 
+@jax.custom_vjp
 def apply_rope(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Turns x (B, S, heads, H) by its positions; computed in float32, returned in x's dtype."""
-    sine, cosine = (t[:, :, None, :] for t in table)
+    """Turns x (B, S, heads, H) by its positions; computed in float32, returned in x's dtype.
+
+    The table has no gradient.
+    """
+    turned = turned_whole if mesh_platform() == "tpu" else turned_in_halves
+    return turned(x, *table)
+
+
+def turned_in_halves(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
+    """`apply_rope` of a table's sine and cosine (B, S, H/2)."""
+    sine, cosine = sine[:, :, None, :], cosine[:, :, None, :]
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = (first * cosine - second * sine, second * cosine + first * sine)
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
+def turned_whole(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
+    """The same to the last bit, heads left whole: half a head is half of a TPU's lanes.
+
+    A product with a permutation exchanges the halves, exactly, as each result is one term.
+    """
+    size = x.shape[-1]
+    exchange = np.roll(np.eye(size), size // 2, axis=1)
+    precision = "highest" if x.dtype == jnp.float32 else None  # float32 as a sum of bfloat16
+    others = jnp.einsum("BSNH,HJ->BSNJ", x, exchange.astype(x.dtype), precision=precision)
+    sine = jnp.concatenate((-sine, sine), axis=-1)[:, :, None, :]
+    cosine = jnp.concatenate((cosine, cosine), axis=-1)[:, :, None, :]
+    return (x.astype(jnp.float32) * cosine + others.astype(jnp.float32) * sine).astype(x.dtype)
+
+
+def _forward(x, table):  # noqa: ANN001, ANN202
+    return apply_rope(x, table), table
+
+
+def _backward(table, gradient):  # noqa: ANN001, ANN202
+    # A turn back: one pass over the gradient, where the derived program makes halves of its own.
+    sine, cosine = table
+    return apply_rope(gradient, (-sine, cosine)), None
+
+
+apply_rope.defvjp(_forward, _backward)

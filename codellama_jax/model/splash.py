@@ -8,6 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
+
+from codellama_jax.model.fusing import unfused
+
+# By this name a remat policy keeps the kernel's results, so that it does not run twice.
+RESULT = "attention"
 
 
 def splash_kernel(
@@ -42,6 +48,7 @@ def splash_kernel(
         block_sizes=sizes,
         head_shards=1,
         q_seq_shards=shards,
+        residual_checkpoint_name=RESULT,
         interpret=interpret,
     )
 
@@ -63,7 +70,7 @@ def splash_attention(
     def one_row(q: jax.Array, k: jax.Array, v: jax.Array, segments: SegmentIds) -> jax.Array:
         return jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, segments)
 
-    q = (q * q.shape[-1] ** -0.5).transpose(0, 2, 3, 1, 4)
+    q = checkpoint_name((q * q.shape[-1] ** -0.5).transpose(0, 2, 3, 1, 4), "query")
     k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
-    out = jax.vmap(one_row)(q, k, v, SegmentIds(q_segments, k_segments))
+    out = unfused(jax.vmap(one_row)(q, k, v, SegmentIds(q_segments, k_segments)))
     return out.transpose(0, 3, 1, 2, 4).astype(v.dtype)

@@ -164,6 +164,9 @@ def _origin(variable: Any, jaxpr: Any) -> str:
     makers = {made: equation for equation in jaxpr.eqns for made in equation.outvars}
     equation = makers.get(variable)
     while equation is not None:
+        if equation.primitive.name == "name":  # what a remat policy knows it by
+            equation = makers.get(equation.invars[0])
+            continue
         for frame in (
             equation.source_info.traceback.frames if equation.source_info.traceback else ()
         ):
