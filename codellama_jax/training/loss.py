@@ -79,7 +79,8 @@ def _chunked(
     z_loss: float,
     with_gradients: bool,
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array] | None]:
-    shape, cast_head = hidden.shape, head.astype(hidden.dtype)
+    # Gathered here, once: the loop would gather it for every chunk.
+    shape, cast_head = hidden.shape, constrain(head.astype(hidden.dtype), "width", "vocab")
     shards = _batch_shards(), context_shards()
 
     def of_shards(x: jax.Array) -> jax.Array:

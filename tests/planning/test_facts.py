@@ -9,70 +9,67 @@ import helpers  # noqa: F401  (before JAX looks for its devices)
 import pytest
 from helpers import ROOT
 
+from codellama_jax.model import LlamaConfig
+from codellama_jax.parallel import make_mesh
+from codellama_jax.planning.case import Case
 from codellama_jax.planning.compile import Compiled, Programs
 from codellama_jax.planning.facts import facts_of
 from codellama_jax.planning.plan import case_of
 from codellama_jax.planning.topologies import topology
-from codellama_jax.training import in_order, train
+from codellama_jax.training import Phase, in_order, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Collectives of 1 MiB and more by loop: "" is outside of any, "forward" and "backward" run once a
-# layer, "loss" once a chunk of positions. Seven weights are gathered for each pass over a layer.
+# layer; the loop of the loss has none. Seven weights are gathered for each pass over a layer.
 # All-to-alls are the embedding's alone: devices hold some of its columns and exchange those of
 # their tokens. The context axis adds keys and values, gathered forward, reduced backward.
 FACTS = {
     "7b code": (
         "7b", "v5e-256", "code",
         {
-            "": {"all-to-all": 2, "all-reduce": 2},
+            "": {"all-gather": 1, "all-to-all": 2, "all-reduce": 2},
             "forward": {"all-gather": 7},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 7, "all-reduce": 4},
         },
     ),
     "13b code": (
         "13b", "v5e-256", "code",
         {
-            "": {"all-to-all": 2, "all-reduce": 2},
+            "": {"all-gather": 1, "all-to-all": 2, "all-reduce": 2},
             "forward": {"all-gather": 7},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 7, "all-reduce": 5},
         },
     ),
     "34b code": (
         "34b", "v5p-1024", "code",
         {
-            "": {"all-gather": 1, "all-to-all": 2, "all-reduce": 1},
+            "": {"all-gather": 2, "all-to-all": 2, "all-reduce": 1},
             "forward": {"all-gather": 7},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 8, "all-reduce": 6},
         },
     ),
     "34b long_context": (
         "34b", "v5p-1024", "long_context",
         {
-            "": {"all-gather": 3, "all-to-all": 3, "all-reduce": 3},
+            "": {"all-gather": 4, "all-to-all": 3, "all-reduce": 3},
             "forward": {"all-gather": 9},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 13, "all-reduce": 5, "reduce-scatter": 5},
         },
     ),
     "70b code": (
         "70b", "v5p-1024", "code",
         {
-            "": {"all-gather": 1, "all-to-all": 2, "all-reduce": 1},
+            "": {"all-gather": 2, "all-to-all": 2, "all-reduce": 1},
             "forward": {"all-gather": 7},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 8, "all-reduce": 6},
         },
     ),
     "70b long_context": (
         "70b", "v5p-1024", "long_context",
         {
-            "": {"all-gather": 3, "all-to-all": 3, "all-reduce": 3},
+            "": {"all-gather": 4, "all-to-all": 3, "all-reduce": 3},
             "forward": {"all-gather": 9},
-            "loss": {"all-gather": 1},
             "backward": {"all-gather": 13, "reduce-scatter": 7, "all-reduce": 3},
         },
     ),
@@ -109,3 +106,18 @@ def test_what_a_step_does(size, slice_name, phase_name, expected):
     assert facts.kernels == {"splash fwd": 2 * layers, "splash dkv": layers}
     if phase.sequence_length != case.config.dim:  # or weights would be taken for scores
         assert not facts.squares
+
+
+def test_the_attention_kernel_runs_once_where_its_results_are_kept():
+    """A model of seconds, on a slice small enough: what is kept depends on no size."""
+    pytest.importorskip("libtpu", reason="libtpu is not installed: pip install 'libtpu==0.0.42.*'")
+    sizes = {"dim": 512, "num_heads": 4, "num_kv_heads": 4, "ffn_dim": 1408, "vocab_size": 2048}
+    config = LlamaConfig(**sizes, num_layers=6, remat="projections", attention_block=256)
+    phase = Phase(
+        name="code", mixture="code_llama", steps=1, batch_size=32, sequence_length=1024
+    )  # fmt: skip
+    mesh = make_mesh(devices=topology("v5p-2x2x4").devices())
+    case = Case(phase, config, mesh, micro_batches=1)
+    answer = case.compiled(Programs(None))
+    kernels = facts_of(answer.text, phase.sequence_length).kernels
+    assert kernels == {"splash fwd": 6, "splash dkv": 6}
