@@ -23,7 +23,7 @@ from .conftest import VOCABULARY
 from .record_files import as_lines, contents, dropped, made, records, run, write_parquet
 from .trees import VERBS, header, make_tree, prose_text, python_module
 
-pytest.importorskip("datatrove")
+executor = pytest.importorskip("datatrove.executor")
 pa = pytest.importorskip("pyarrow")
 zstandard = pytest.importorskip("zstandard")
 pytestmark = pytest.mark.usefixtures("few_bands")
@@ -447,6 +447,32 @@ def test_slurm_gives_the_same_bytes(tokenizer, tmp_path, monkeypatch):
         run(tmp_path / "there", sources, tokenizer_path=tokenizer)
     options = {"time": "1:00:00", "partition": "cpu"}
     gin.bind_parameter("corpus.ExecutorSettings.options", options)
+    run(tmp_path / "there", sources, tokenizer_path=tokenizer)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_ray_gives_the_same_bytes_and_tells_what_failed(tokenizer, tmp_path, monkeypatch):
+    """datatrove's executor, but for Ray itself: its tasks run here, and a failed one is dropped."""
+    dying = {"sign"}
+
+    class WithoutRay(executor.RayPipelineExecutor):
+        def run(self) -> None:
+            for rank in self.get_incomplete_ranks():
+                if rank == 1 and Path(self.logging_dir.path).name in dying:
+                    continue
+                self._run_for_rank(rank)
+
+    monkeypatch.setattr(executor, "RayPipelineExecutor", WithoutRay)
+    gin.bind_parameter("corpus.TaskSettings.band_recall", 0.0)
+    gin.bind_parameter("corpus.TaskSettings.task_bytes", 1000)
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_bytes(as_lines(made(10, 10 * ord(name))))
+    sources = {"code": [str(tmp_path / "*.jsonl")]}
+    run(tmp_path / "here", sources, tokenizer_path=tokenizer)
+    gin.bind_parameter("corpus.ExecutorSettings.kind", "ray")
+    with pytest.raises(UserError, match="^1 of the 2 tasks of the stage 'sign' failed.* of them 1"):
+        run(tmp_path / "there", sources, tokenizer_path=tokenizer)
+    dying.clear()
     run(tmp_path / "there", sources, tokenizer_path=tokenizer)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 

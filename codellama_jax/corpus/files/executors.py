@@ -49,19 +49,16 @@ def run_stages(
     if settings.kind == "local":
         _run_here(stages, logs, workers, progress)
         return
-    previous = None
     try:
-        for stage in stages:
-            previous = _clustered(stage, logs, settings, workers, previous)
-        previous.run()  # launches those it depends on first
+        if settings.kind == "ray":
+            _run_by_ray(stages, logs, settings, workers, progress)
+        else:
+            _run_by_slurm(stages, logs, settings, workers, progress)
     except (TypeError, ImportError) as error:
         raise UserError(
             f"ExecutorSettings.options={dict(settings.options)!r} does not fit {settings.kind}:"
             f" {error}"
         ) from error
-    progress.say(f"{settings.kind} has {sum(stage.tasks for stage in stages)} tasks to do")
-    while previous.get_incomplete_ranks():
-        time.sleep(settings.poll_seconds)
 
 
 def _run_here(stages: Sequence[Stage], logs: Path, workers: int | None, progress: Progress) -> None:
@@ -98,26 +95,62 @@ def _run_task(rank: int, executor: PipelineExecutor) -> None:
     executor.mark_rank_as_completed(rank)
 
 
-def _clustered(
-    stage: Stage,
+def _run_by_slurm(
+    stages: Sequence[Stage],
     logs: Path,
     settings: ExecutorSettings,
     workers: int | None,
-    previous: PipelineExecutor | None,
-) -> PipelineExecutor:
-    given: dict[str, Any] = {
+    progress: Progress,
+) -> None:
+    """Submits all stages, each of which waits for the one before, and waits for the last."""
+    from datatrove.executor import SlurmPipelineExecutor
+
+    previous = None
+    for stage in stages:
+        given = _options(stage, logs, settings, workers)
+        given = {"job_name": f"prepare-{stage.name}", "requeue": False, **given}
+        if (activate := Path(sys.prefix) / "bin/activate").exists():
+            given = {"venv_path": os.fspath(activate), **given}
+        previous = SlurmPipelineExecutor(list(stage.steps), depends=previous, **given)
+    previous.run()  # launches those it depends on first
+    progress.say(f"slurm has {sum(stage.tasks for stage in stages)} tasks to do")
+    while previous.get_incomplete_ranks():
+        time.sleep(settings.poll_seconds)
+
+
+def _run_by_ray(
+    stages: Sequence[Stage],
+    logs: Path,
+    settings: ExecutorSettings,
+    workers: int | None,
+    progress: Progress,
+) -> None:
+    """Runs stage after stage on the Ray cluster of RAY_ADDRESS, or one that Ray starts here.
+
+    Not by datatrove's own order of stages: it would wait for ever for one whose tasks failed.
+    """
+    from datatrove.executor import RayPipelineExecutor
+
+    for stage in stages:
+        given = _options(stage, logs, settings, workers)
+        executor = RayPipelineExecutor(list(stage.steps), **given)
+        executor.run()
+        if failed := executor.get_incomplete_ranks():
+            raise UserError(
+                f"{len(failed)} of the {stage.tasks} tasks of the stage {stage.name!r} failed under"
+                f" Ray, the first of them {failed[0]}: see {executor.logging_dir.path}/logs; the"
+                " same command continues"
+            )
+        progress.say(f"{stage.name}: {stage.tasks} tasks")
+
+
+def _options(
+    stage: Stage, logs: Path, settings: ExecutorSettings, workers: int | None
+) -> dict[str, Any]:
+    """What both of datatrove's executors are given."""
+    return {
         "tasks": stage.tasks,
         "workers": -1 if workers is None else workers,
         "logging_dir": str(logs / stage.name),
-        "depends": previous,
+        **settings.options,
     }
-    if settings.kind == "slurm":
-        from datatrove.executor import SlurmPipelineExecutor
-
-        given |= {"job_name": f"prepare-{stage.name}", "requeue": False}
-        if (activate := Path(sys.prefix) / "bin/activate").exists():
-            given["venv_path"] = os.fspath(activate)
-        return SlurmPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))
-    from datatrove.executor import RayPipelineExecutor
-
-    return RayPipelineExecutor(list(stage.steps), **(given | dict(settings.options)))

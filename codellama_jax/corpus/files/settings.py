@@ -86,7 +86,7 @@ class ExecutorSettings:
       kind: "local" for the processes of this machine, "slurm", or "ray".
       options: more arguments of datatrove's SlurmPipelineExecutor or RayPipelineExecutor, such as
         {"time": "24:00:00", "partition": "cpu", "mem_per_cpu_gb": 4}.
-      poll_seconds: between looks at whether a cluster is done.
+      poll_seconds: between looks at whether Slurm is done.
     """
 
     kind: Literal["local", "slurm", "ray"] = "local"
