@@ -34,9 +34,11 @@ def corpus_problems(corpus: str | Path, tasks: Iterable[str], split: str = "trai
     for source in dict.fromkeys(map(source_of, tasks)):
         described = sources.get(source, {}).get(split)
         if not described or not described["documents"]:
+            having = [name for name in sources if sources[name].get(split, {}).get("documents")]
             problems.append(
-                f"the corpus {corpus} has no {split} documents of source {source!r}: it has"
-                f" {sorted(sources)}"
+                f"the corpus {corpus} has no {split} documents of source {source!r}, only of"
+                f" {', '.join(having) or 'none'}: prepare it from folders that hold some, or give"
+                " a mixture without it (mixture_rates.overrides)"
             )
             continue
         folder = Path(corpus) / source

@@ -89,7 +89,7 @@ class TaskRows:
         if not self.rows:
             raise UserError(
                 f"task {name!r} has no {records.split} documents that fit: prepare a larger corpus"
-                " or leave the task out of the mixture"
+                " or leave the task out of the mixture (mixture_rates.overrides)"
             )
         # Summed exactly, so that all hosts agree to the last bit.
         self.tokens_a_row = math.fsum(self._expected()) / len(self.rows)

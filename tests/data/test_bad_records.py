@@ -9,7 +9,7 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from codellama_jax.corpus import read_manifest, read_shard
-from codellama_jax.data import RowStream
+from codellama_jax.data import RowStream, corpus_problems
 from codellama_jax.errors import UserError
 
 from .conftest import ROW
@@ -147,3 +147,5 @@ def test_source_without_documents(prepared, tmp_path):
     np.save(copy / "nl" / "train.lengths.npy", np.zeros(0, np.int32))
     with pytest.raises(UserError, match="task 'nl_infill' has no train documents that fit"):
         RowStream("code_llama", ROW, 0, corpus=str(copy))
+    (told,) = corpus_problems(copy, ["code_infill", "nl_infill"])
+    assert "no train documents of source 'nl', only of code, " in told
