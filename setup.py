@@ -18,6 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["codellama_jax", "codellama_jax.*"]),
     package_data={
+        "codellama_jax": ["page.html"],
         "codellama_jax.data": ["inspection_template.html"],
         "codellama_jax.evaluation": [
             "probes/*.jsonl",

@@ -1,4 +1,7 @@
-"""HTML pages that open offline, from templates beside the code that fills them."""
+"""HTML pages that open offline, from templates beside the code that fills them.
+
+Each template extends page.html, which holds what all pages look like.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +14,12 @@ def page_environment() -> "jinja2.Environment":
     """How all templates are read, values escaped; raises ImportError without jinja2."""
     import jinja2
 
-    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def rendered(template: Path, **values: Any) -> str:
