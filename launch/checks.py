@@ -18,10 +18,14 @@ def check_project(project: str, shell: Shell) -> None:
         )
 
 
-def check_zone(zone: str, project: str, accelerator: str, shell: Shell) -> None:
-    """Raises UserError for a zone that has no such slices."""
+def check_zone_name(zone: str) -> None:
+    """Raises UserError for what cannot be a zone, such as a region."""
     if not _ZONE.fullmatch(zone):
         raise UserError(f"--zone={zone} is no zone: they are called as us-west4-a")
+
+
+def check_zone(zone: str, project: str, accelerator: str, shell: Shell) -> None:
+    """Raises UserError for a zone that has no such slices."""
     where = [f"--zone={zone}", f"--project={project}"]
     kind = ["gcloud", "compute", "tpus", "tpu-vm", "accelerator-types"]
     if not shell.ask([*kind, "describe", accelerator, *where, "--format=value(type)"]).code:

@@ -6,7 +6,7 @@ import time
 
 from codellama_jax.errors import UserError
 from launch import bucket
-from launch.checks import check_bucket, check_project, check_zone
+from launch.checks import check_bucket, check_project, check_zone, check_zone_name
 from launch.claims import claim, release
 from launch.job import Job, bucket_job
 from launch.shell import Shell
@@ -38,6 +38,7 @@ def start(job: Job, arguments: argparse.Namespace, shell: Shell) -> int:
     if slices.system is None:
         raise UserError(f"--topology={arguments.topology}: such slices are had through GKE: xpk")
     shell.say("checks")
+    check_zone_name(arguments.zone)
     check_project(arguments.project, shell)
     check_zone(arguments.zone, arguments.project, slices.accelerator, shell)
     check_bucket(job.bucket, shell)

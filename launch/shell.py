@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from codellama_jax.errors import UserError
 
@@ -15,6 +15,8 @@ INSTALL = {
     "xpk": "pip install xpk, in an environment of its own",
     "sbatch": "Slurm's commands are on its login nodes",
 }
+
+ANSWER_SECONDS = 120
 
 
 class CommandFailed(Exception):
@@ -64,10 +66,22 @@ class Shell:
         return _started(words).returncode
 
     def ask(self, words: Sequence[str]) -> Answer:
-        """Runs a command for what it prints."""
+        """Runs a command for what it prints; it is asked nothing back, as nobody would see it.
+
+        Raises:
+          UserError: no answer within two minutes.
+        """
         if self._shown(words):
             return Answer(0, "", "")
-        done = _started(words, capture_output=True)
+        try:
+            done = _started(
+                words, capture_output=True, stdin=subprocess.DEVNULL, timeout=ANSWER_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UserError(
+                f"`{shlex.join(map(str, words))}` gives no answer: try it by hand; is there a"
+                " network, and are you logged in?"
+            ) from error
         complaints = done.stderr.strip().splitlines() or [""]
         return Answer(done.returncode, done.stdout.strip(), complaints[-1])
 
@@ -85,7 +99,7 @@ class Shell:
         return self.dry
 
 
-def _started(words: Sequence[str], **options: bool) -> subprocess.CompletedProcess:
+def _started(words: Sequence[str], **options: Any) -> subprocess.CompletedProcess:
     try:
         return subprocess.run(list(map(str, words)), text=True, errors="replace", **options)
     except FileNotFoundError as error:

@@ -8,6 +8,9 @@ import dry_runs
 import pytest
 from stand_ins import ROOT, StandIns
 
+from codellama_jax.errors import UserError
+from launch.shell import Shell
+
 GIN = "--gin_file=configs/runs/quickstart.gin"
 RUN = (GIN, "--run_dir=gs://my-bucket/runs/test_of_the_launchers")
 GCLOUD = ("gcloud", *RUN, "--topology=v5e-16", "--project=mine", "--zone=us-west4-a")
@@ -217,3 +220,10 @@ def test_local_is_an_engine_too(tmp_path):
         "local", "--processes=2", "--", "bash", "-c", "echo $JAX_PROCESS_ID; exit 3"
     )
     assert done.returncode == 3 and "[1] 1" in done.stdout.splitlines()
+
+
+def test_a_tool_that_asks_back_or_does_not_answer_holds_nothing_up(monkeypatch):
+    assert Shell(dry=False).ask(["bash", "-c", "read -r answer; echo $answer end"]).text == "end"
+    monkeypatch.setattr("launch.shell.ANSWER_SECONDS", 0.2)
+    with pytest.raises(UserError, match="`sleep 60` gives no answer"):
+        Shell(dry=False).ask(["sleep", "60"])
