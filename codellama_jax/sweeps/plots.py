@@ -43,6 +43,7 @@ def _curves(rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> "Ca
         width, order = (2.0, 3) if best else (0.9, 2)
         axes.plot(tokens, values, color=color, lw=width, zorder=order, marker=".", ms=3)
     axes.set_xlabel("tokens (orange: best; grey: not to the end)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(result["objective"])
     return figure
 
@@ -57,6 +58,7 @@ def _history(rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> "C
     best = np.minimum.accumulate([row["objective"] for row in done])
     axes.step([row["trial"] for row in done], best, where="post", color=_ORANGE, lw=1.4)
     axes.set_xlabel("trial")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(result["objective"])
     return figure
 

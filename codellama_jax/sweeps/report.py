@@ -77,8 +77,9 @@ def tables(result: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
     )
     if result["importance"]:
         yield (
-            "importance of each setting, share of what it explains (PED-ANOVA)",
-            [[name, percent(share)] for name, share in result["importance"].items()],
+            "importance of each setting (PED-ANOVA)",
+            [["setting", "share"]]
+            + [[name, percent(share)] for name, share in result["importance"].items()],
         )
     if result["claims"]:
         yield (
