@@ -74,7 +74,8 @@ def label_roots(directories: Sequence[str] | None) -> list[tuple[str, str]]:
     """(label, directory) of each root; UserError when one cannot be read.
 
     Args:
-      directories: paths; None for what any Python installation holds.
+      directories: paths, in which ~ is the home directory; None for what any Python installation
+        holds.
     """
     if directories is None:
         return default_roots()
@@ -83,7 +84,7 @@ def label_roots(directories: Sequence[str] | None) -> list[tuple[str, str]]:
     if not directories:
         raise UserError("roots is empty: name at least one directory, or None for this Python's")
     roots = []
-    for directory in directories:
+    for directory in map(os.path.expanduser, directories):
         try:
             with os.scandir(directory):
                 pass

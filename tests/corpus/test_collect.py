@@ -92,11 +92,13 @@ def test_walk_is_sorted_and_leaves_out_what_it_should(tmp_path):
     assert table["file too large"]["documents"] == table["file too small"]["documents"] == 1
 
 
-def test_roots(tmp_path):
+def test_roots(tmp_path, monkeypatch):
     (tmp_path / "one" / "lib").mkdir(parents=True)
     (tmp_path / "two" / "lib").mkdir(parents=True)
     roots = label_roots([str(tmp_path / "one" / "lib"), str(tmp_path / "two" / "lib")])
     assert [label for label, _ in roots] == ["lib", "lib-2"]
+    monkeypatch.setenv("HOME", str(tmp_path / "one"))
+    assert label_roots(["~/lib"]) == [("lib", str(tmp_path / "one" / "lib"))]
     with pytest.raises(UserError, match="nowhere.*readable directory"):
         label_roots([str(tmp_path / "nowhere")])
     with pytest.raises(UserError, match="roots is empty"):
