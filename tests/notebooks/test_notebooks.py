@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 
 import helpers  # noqa: F401  (before JAX starts)
 import optuna
 import pytest
 from helpers import ROOT
+from test_docs import PAGES, blocks
 from tiny_run import train_command, write_run
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -121,6 +123,17 @@ def test_a_notebook_runs_through(path, place, quiet_plots):
     names = {"__name__": "__main__"}
     for number, source in enumerate(sources(path, place)):
         exec(compile(source, f"{path.name}[{number}]", "exec"), names)
+
+
+SNIPPETS = [(page, code) for page in PAGES for kind, code in blocks(page.read_text()) if kind == "python"]
+
+
+@pytest.mark.parametrize("page, code", SNIPPETS, ids=[page.name for page, _ in SNIPPETS])
+def test_python_shown_in_the_docs_runs(page, code, place, quiet_plots):
+    """On this run instead of the quickstart's."""
+    code = re.sub(r"runs/quickstart/\w+", str(place / "run/long"), code)
+    code = code.replace("corpora/quickstart", str(place / "corpus"))
+    exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.slow
