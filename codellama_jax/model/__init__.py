@@ -21,6 +21,7 @@ from codellama_jax.model.decoding import (
 from codellama_jax.model.describe import describe, describe_layout
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
 from codellama_jax.model.packed import context_shards
+from codellama_jax.model.products import product, weight_gradient
 from codellama_jax.model.rope import Rope, split_rope
 from codellama_jax.model.sizes import SIZES, recognise, sized_config
 
@@ -48,9 +49,11 @@ __all__ = [
     "merge_caches",
     "param_axes",
     "param_shapes",
+    "product",
     "recognise",
     "replace",
     "sized_config",
     "split_rope",
     "step",
+    "weight_gradient",
 ]

@@ -16,6 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.fusing import unfused
 from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
+from codellama_jax.model.products import product
 from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
 from codellama_jax.model.splash import RESULT
 from codellama_jax.parallel import constrain
@@ -81,19 +82,17 @@ class Attention(nnx.Module):
         self.output = _weight(rngs, config, ("heads", "head_dim", "embed"), (n, h, d), n * h)
 
     def __call__(self, x: jax.Array, context: Context) -> jax.Array:
-        dtype = x.dtype
         heads = ("batch", "sequence", "kv_heads", "head_dim")
-        q = jnp.einsum("BSD,DNH->BSNH", x, self.query[...].astype(dtype))
-        k = jnp.einsum("BSD,DKH->BSKH", x, self.key[...].astype(dtype))
-        v = constrain(jnp.einsum("BSD,DKH->BSKH", x, self.value[...].astype(dtype)), *heads)
+        q = product("BSD,DNH->BSNH", x, self.query[...])
+        k = product("BSD,DKH->BSKH", x, self.key[...])
+        v = constrain(product("BSD,DKH->BSKH", x, self.value[...]), *heads)
         q = constrain(apply_rope(q, context.rope), "batch", "sequence", "heads", "head_dim")
         k = constrain(apply_rope(k, context.rope), *heads)
         k, v = checkpoint_name(k, "key"), checkpoint_name(v, "value")
         q = q.reshape(*q.shape[:2], self.config.num_kv_heads, -1, q.shape[-1])
         out = packed_attention(q, k, v, context.segment_ids, self.config)
         out = out.reshape(*out.shape[:2], self.config.num_heads, -1)
-        out = jnp.einsum("BSNH,NHD->BSD", out, self.output[...].astype(dtype))
-        return checkpoint_name(out, "output")
+        return checkpoint_name(product("BSNH,NHD->BSD", out, self.output[...]), "output")
 
 
 class MLP(nnx.Module):
@@ -106,11 +105,11 @@ class MLP(nnx.Module):
         self.down = _weight(rngs, config, ("ffn", "embed"), (f, d), f)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        gate = jnp.einsum("BSD,DF->BSF", x, self.gate[...].astype(x.dtype))
-        up = jnp.einsum("BSD,DF->BSF", x, self.up[...].astype(x.dtype))
+        gate = product("BSD,DF->BSF", x, self.gate[...])
+        up = product("BSD,DF->BSF", x, self.up[...])
         gate, up = checkpoint_name(gate, "gate"), checkpoint_name(up, "up")
         hidden = constrain(jax.nn.silu(gate) * up, "batch", "sequence", "ffn")
-        return jnp.einsum("BSF,FD->BSD", hidden, self.down[...].astype(x.dtype))
+        return product("BSF,FD->BSD", hidden, self.down[...])
 
 
 class Block(nnx.Module):

@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from codellama_jax.data import Batch
-from codellama_jax.model import LlamaConfig, Params, apply, context_shards
+from codellama_jax.model import (
+    LlamaConfig,
+    Params,
+    apply,
+    context_shards,
+    product,
+    weight_gradient,
+)
 from codellama_jax.parallel import constrain, partition_spec
 
 
@@ -101,14 +108,9 @@ def _chunked(
             gradient *= 1 + 2 * z_loss * log_total[..., None]
         gradient -= jax.nn.one_hot(y, head.shape[1], dtype=jnp.float32)
         gradient = (gradient * w[..., None]).astype(x.dtype)
-        head_gradient += jnp.einsum(
-            "RBTCD,RBTCV->RTDV",
-            of_shards(x),
-            of_shards(gradient),
-            preferred_element_type=jnp.float32,
-        )
+        head_gradient += weight_gradient("RBTCD,RBTCV->RTDV", of_shards(x), of_shards(gradient))
         head_gradient = constrain(head_gradient, "batch", "sequence", "width", "vocab")
-        hidden_gradient = jnp.einsum("BCV,DV->BCD", gradient, cast_head)
+        hidden_gradient = product("BCV,DV->BCD", gradient, cast_head)
         return head_gradient, (losses, squares, hidden_gradient)
 
     parts = [_cut(x, chunk) for x in (hidden, targets, weights)]
