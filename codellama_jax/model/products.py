@@ -25,7 +25,9 @@ def product(spec: str, x: jax.Array, weight: jax.Array) -> jax.Array:
 
 def weight_gradient(spec: str, x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The einsum of activations and a product's gradient over their rows, float32."""
-    if _widened(x):
+    mesh = jax.sharding.get_abstract_mesh()
+    # XLA would gather what several devices share to lay it out.
+    if _widened(x) and (mesh.empty or mesh.size == 1):
         spec, x = _summed_last(spec, x)
     return jnp.einsum(spec, x, gradient, preferred_element_type=jnp.float32)
 
