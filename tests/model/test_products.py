@@ -1,5 +1,6 @@
 """Products with weights: bfloat16 operands, float32 sums, on one device and on many."""
 
+import helpers  # noqa: F401  (virtual devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
