@@ -20,13 +20,10 @@ setup(
     package_data={
         "codellama_jax": ["page.html"],
         "codellama_jax.data": ["inspection_template.html"],
-        "codellama_jax.evaluation": [
-            "probes/*.jsonl",
-            "problems/*.jsonl",
-            "published.json",
-            "report_template.html",
-        ],
+        "codellama_jax.evaluation": ["probes/*.jsonl", "problems/*.jsonl"],
         "codellama_jax.evaluation.benchmarks": ["gsm8k_examples.json"],
+        "codellama_jax.evaluation.comparison": ["published.json"],
+        "codellama_jax.evaluation.report": ["template.html"],
         "codellama_jax.instruct": ["templates/*.txt"],
         "codellama_jax.planning": ["plan_template.html"],
         "codellama_jax.runs": ["compare_template.html"],

@@ -10,7 +10,7 @@ from codellama_jax.evaluation.heldout import (
 )
 from codellama_jax.evaluation.positions import long_documents, loss_by_position
 from codellama_jax.evaluation.report import report
-from codellama_jax.evaluation.report_plots import retrieval_maps
+from codellama_jax.evaluation.report.plots import retrieval_maps
 from codellama_jax.evaluation.retrieval import key_retrieval
 
 __all__ = [

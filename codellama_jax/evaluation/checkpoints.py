@@ -18,7 +18,7 @@ from codellama_jax.evaluation.benchmarks import (
     UnfitModel,
     benchmark_named,
 )
-from codellama_jax.evaluation.benchmarks_report import benchmarks_report, results_text
+from codellama_jax.evaluation.comparison import benchmarks_report, results_text
 from codellama_jax.evaluation.drawing import draw, read_samples
 
 if TYPE_CHECKING:

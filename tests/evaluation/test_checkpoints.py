@@ -8,7 +8,7 @@ import pytest
 
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation import evaluate_checkpoints, score_samples
-from codellama_jax.evaluation.benchmarks_report import benchmarks_report
+from codellama_jax.evaluation.comparison.report import benchmarks_report
 from codellama_jax.evaluation.sandbox import available
 
 SOURCE = Path(__file__).resolve().parents[2] / "codellama_jax"
@@ -124,7 +124,7 @@ def test_mistakes_are_told_before_anything_is_sampled(checkpoints, settings):
 
 def test_the_papers_row_is_known_by_name():
     from codellama_jax.evaluation.benchmarks import BENCHMARKS
-    from codellama_jax.evaluation.benchmarks_results import published_rows
+    from codellama_jax.evaluation.comparison.results import published_rows
 
     rows = published_rows(["Code Llama 7B", "Code Llama - Python 70B"])
     assert rows["Code Llama 7B"]["single_line_psm"] == {"exact match": 67.6, "pass@1": 74.1}

@@ -4,7 +4,7 @@ import pytest
 
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation.sandbox import Limits, available, run_program, run_programs
-from codellama_jax.evaluation.sandbox_languages import LANGUAGES, with_finish
+from codellama_jax.evaluation.sandbox.languages import LANGUAGES, with_finish
 
 LIMITS = Limits(wall_seconds=10.0, cpu_seconds=10)
 # Parts as MultiPL-E has them: prompt, tests; then completions: right, wrong, leaves early, harm.
@@ -102,7 +102,7 @@ def test_what_marks_the_end_stands_behind_the_tests():
 
 
 def test_an_unknown_language_and_a_missing_tool_are_told(monkeypatch, tmp_path):
-    from codellama_jax.evaluation.sandbox_languages import missing_tool
+    from codellama_jax.evaluation.sandbox.languages import missing_tool
 
     with pytest.raises(UserError, match="no language 'cobol': take one of python, cpp"):
         available("cobol", unsandboxed=True)

@@ -12,9 +12,9 @@ import pytest
 
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation.report import report
-from codellama_jax.evaluation.report_blocks import printable
-from codellama_jax.evaluation.report_data import gather
-from codellama_jax.evaluation.report_positions import branches
+from codellama_jax.evaluation.report.blocks import printable
+from codellama_jax.evaluation.report.data import gather
+from codellama_jax.evaluation.report.positions import branches
 from codellama_jax.model import LlamaConfig
 from codellama_jax.plotting import smooth
 from codellama_jax.runs import write_digests

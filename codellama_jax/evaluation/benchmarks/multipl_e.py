@@ -10,7 +10,7 @@ import gin
 from codellama_jax.evaluation.benchmarks.benchmark import Benchmark, Item, pass_metrics
 from codellama_jax.evaluation.records import given, read_records
 from codellama_jax.evaluation.sandbox import Limits, available
-from codellama_jax.evaluation.sandbox_languages import JAVATUPLES
+from codellama_jax.evaluation.sandbox.languages import JAVATUPLES
 from codellama_jax.evaluation.verdicts import score_programs
 
 TITLES = {

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codellama_jax.evaluation.report_data import PhaseData
-from codellama_jax.evaluation.report_positions import Branch
+from codellama_jax.evaluation.report.data import PhaseData
+from codellama_jax.evaluation.report.positions import Branch
 from codellama_jax.plotting import STYLE, new_figure, smooth, to_svg
 from codellama_jax.writing import finite, percent, scientific
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from codellama_jax.evaluation.benchmarks_results import Evaluated
+from codellama_jax.evaluation.comparison.results import Evaluated
 from codellama_jax.plotting import STYLE, new_figure, to_svg
 
 WIDTH = 9.0

@@ -1,7 +1,7 @@
 """The report's first sentences, computed from the measurements."""
 
-from codellama_jax.evaluation.report_data import PhaseData, RunData
-from codellama_jax.evaluation.report_positions import Branch
+from codellama_jax.evaluation.report.data import PhaseData, RunData
+from codellama_jax.evaluation.report.positions import Branch
 from codellama_jax.writing import count, number, percent, plural
 
 TITLES = {"code": "code", "python": "Python", "nl": "prose", "nl_code": "language about code"}

@@ -10,7 +10,7 @@ from codellama_jax.errors import UserError
 from codellama_jax.evaluation.benchmarks import BENCHMARKS
 from codellama_jax.evaluation.benchmarks.multipl_e import TITLES
 from codellama_jax.evaluation.passk import bootstrap_interval
-from codellama_jax.evaluation.report_data import COLORS
+from codellama_jax.evaluation.report.data import COLORS
 
 LANGUAGES = "multipl_e"
 

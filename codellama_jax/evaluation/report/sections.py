@@ -1,6 +1,6 @@
 """The report's sections on phases, results, training and long context."""
 
-from codellama_jax.evaluation.report_blocks import (
+from codellama_jax.evaluation.report.blocks import (
     Block,
     Cell,
     Figure,
@@ -8,11 +8,11 @@ from codellama_jax.evaluation.report_blocks import (
     Table,
     Text,
 )
-from codellama_jax.evaluation.report_data import PhaseData, RunData
-from codellama_jax.evaluation.report_graph import phase_graph
-from codellama_jax.evaluation.report_plots import loss_by_position, loss_curves, retrieval_maps
-from codellama_jax.evaluation.report_positions import Branch, verdict, with_error
-from codellama_jax.evaluation.report_summary import interval_or_count, source_title
+from codellama_jax.evaluation.report.data import PhaseData, RunData
+from codellama_jax.evaluation.report.graph import phase_graph
+from codellama_jax.evaluation.report.plots import loss_by_position, loss_curves, retrieval_maps
+from codellama_jax.evaluation.report.positions import Branch, verdict, with_error
+from codellama_jax.evaluation.report.summary import interval_or_count, source_title
 from codellama_jax.writing import count, number, percent, plural, scientific
 
 NONE = Cell("–")

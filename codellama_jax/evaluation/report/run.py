@@ -7,17 +7,17 @@ from typing import Any
 
 import gin
 
-from codellama_jax.evaluation.report_corpus import corpus_section, settings_section
-from codellama_jax.evaluation.report_data import RunData, gather
-from codellama_jax.evaluation.report_examples import (
+from codellama_jax.evaluation.report.corpus import corpus_section, settings_section
+from codellama_jax.evaluation.report.data import RunData, gather
+from codellama_jax.evaluation.report.examples import (
     infilling_section,
     programs_section,
     samples_section,
 )
-from codellama_jax.evaluation.report_files import finite_values, need_libraries, write_report
-from codellama_jax.evaluation.report_plots import curves
-from codellama_jax.evaluation.report_positions import Branch, branches
-from codellama_jax.evaluation.report_sections import (
+from codellama_jax.evaluation.report.files import finite_values, need_libraries, write_report
+from codellama_jax.evaluation.report.plots import curves
+from codellama_jax.evaluation.report.positions import Branch, branches
+from codellama_jax.evaluation.report.sections import (
     long_context_section,
     mean_retrieval,
     phases_section,
@@ -25,7 +25,7 @@ from codellama_jax.evaluation.report_sections import (
     retrieval_section,
     training_section,
 )
-from codellama_jax.evaluation.report_summary import scale, summary
+from codellama_jax.evaluation.report.summary import scale, summary
 
 
 @gin.configurable

@@ -5,7 +5,7 @@ from typing import Any
 
 import gin
 
-from codellama_jax.evaluation.report_blocks import (
+from codellama_jax.evaluation.report.blocks import (
     Block,
     Cell,
     Fold,
@@ -15,12 +15,12 @@ from codellama_jax.evaluation.report_blocks import (
     Text,
     printable,
 )
-from codellama_jax.evaluation.report_data import RunData
-from codellama_jax.evaluation.report_sections import phase_cell
-from codellama_jax.evaluation.report_summary import source_title
+from codellama_jax.evaluation.report.data import RunData
+from codellama_jax.evaluation.report.sections import phase_cell
+from codellama_jax.evaluation.report.summary import source_title
 from codellama_jax.writing import count, number, scientific, size
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LICENSES = 12  # shown of the list
 LANGUAGES = 6  # shown of each split
 

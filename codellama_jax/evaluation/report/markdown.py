@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from codellama_jax.evaluation.report_blocks import (
+from codellama_jax.evaluation.report.blocks import (
     Block,
     Cell,
     Figure,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from codellama_jax.evaluation.report_data import PhaseData, RunData
+from codellama_jax.evaluation.report.data import PhaseData, RunData
 from codellama_jax.writing import number, scientific, signed
 
 # Positions the parent was trained on; those behind; those behind what any child was trained on.

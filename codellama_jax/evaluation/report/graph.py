@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from codellama_jax.evaluation.report_data import RunData, is_control
+from codellama_jax.evaluation.report.data import RunData, is_control
 from codellama_jax.plotting import STYLE, new_figure, to_svg
 from codellama_jax.writing import count, scientific
 

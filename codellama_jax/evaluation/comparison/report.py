@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codellama_jax.evaluation.benchmarks_plots import by_length, by_temperature, perplexities
-from codellama_jax.evaluation.benchmarks_results import Evaluated, gather_results, published_rows
-from codellama_jax.evaluation.report_blocks import Block, Cell, Figure, Section, Table, Text
-from codellama_jax.evaluation.report_files import need_libraries, write_report
-from codellama_jax.evaluation.report_plots import retrieval_maps
+from codellama_jax.evaluation.comparison.plots import by_length, by_temperature, perplexities
+from codellama_jax.evaluation.comparison.results import Evaluated, gather_results, published_rows
+from codellama_jax.evaluation.report.blocks import Block, Cell, Figure, Section, Table, Text
+from codellama_jax.evaluation.report.files import need_libraries, write_report
+from codellama_jax.evaluation.report.plots import retrieval_maps
 from codellama_jax.writing import aligned, number, percent, plural
 
 PARTS_OF_ONE = (

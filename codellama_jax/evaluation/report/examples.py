@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from codellama_jax.evaluation.report_blocks import (
+from codellama_jax.evaluation.report.blocks import (
     Block,
     Cell,
     Fold,
@@ -14,9 +14,9 @@ from codellama_jax.evaluation.report_blocks import (
     Text,
     printable,
 )
-from codellama_jax.evaluation.report_data import PhaseData, RunData
-from codellama_jax.evaluation.report_sections import phase_cell
-from codellama_jax.evaluation.report_summary import interval_or_count
+from codellama_jax.evaluation.report.data import PhaseData, RunData
+from codellama_jax.evaluation.report.sections import phase_cell
+from codellama_jax.evaluation.report.summary import interval_or_count
 from codellama_jax.writing import percent, plural
 
 CONTEXT_LINES = (7, 4)  # shown of a hole's prefix and suffix

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codellama_jax.errors import UserError
-from codellama_jax.evaluation.report_blocks import Section, Text
-from codellama_jax.evaluation.report_markdown import figures, markdown
+from codellama_jax.evaluation.report.blocks import Section, Text
+from codellama_jax.evaluation.report.markdown import figures, markdown
 from codellama_jax.pages import page_environment
 
 FILES = "report_files"
@@ -48,7 +48,7 @@ def write_report(
     Returns:
       {"html", "markdown", "json": path of each file}.
     """
-    template = (Path(__file__).parent / "report_template.html").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("template.html").read_text(encoding="utf-8")
     environment = page_environment()
     environment.tests["kind"] = lambda block, name: type(block).__name__ == name
     environment.filters["commands"] = _commands
