@@ -5,7 +5,7 @@ slice of a stack would be copied first), and products of one input are one produ
 value; gate and up. tests/model/test_cache.py holds this to the forward pass of model/llama.py.
 
 Letters: B rows, S tokens, D model, K key-value heads, G queries of one, H head size, F ffn,
-V vocabulary, T cache length.
+V vocabulary, T cache length, A = K G H.
 """
 
 from collections.abc import Callable
@@ -156,18 +156,29 @@ def _run(
     x = params["embedding"][tokens]
     for weights in params["layers"]:
         inputs = rms_norm(x, weights["attention_norm"], config.norm_eps)
-        joint = jnp.einsum("BSD,DKCH->BSKCH", inputs, weights["qkv"])
+        joint = _product("BSD,DKCH->BSKCH", inputs, weights["qkv"])
         turned = joint[:, :, :, :-1].reshape(*x.shape[:2], -1, config.key_size)
         turned = apply_rope(turned, table).reshape(*joint.shape[:3], -1, config.key_size)
         turned = jnp.transpose(turned, (0, 2, 3, 1, 4))
         value = jnp.moveaxis(joint[:, :, :, -1], 2, 1)
         attended = attend(turned[:, :, :-1], turned[:, :, -1], value)
-        x = x + jnp.einsum("BKGSH,KGHD->BSD", attended, weights["output"])
+        attended = jnp.moveaxis(attended, 3, 1).reshape(*x.shape[:2], -1)
+        output = weights["output"].reshape(attended.shape[-1], -1)
+        x = x + _product("BSA,AD->BSD", attended, output)
         inputs = rms_norm(x, weights["mlp_norm"], config.norm_eps)
-        gated = jnp.einsum("BSD,DCF->BSCF", inputs, weights["gate_up"])
+        gated = _product("BSD,DCF->BSCF", inputs, weights["gate_up"])
         hidden = jax.nn.silu(gated[:, :, 0]) * gated[:, :, 1]
-        x = x + jnp.einsum("BSF,FD->BSD", hidden, weights["down"])
+        x = x + _product("BSF,FD->BSD", hidden, weights["down"])
     return rms_norm(x, params["norm"], config.norm_eps)
+
+
+def _product(letters: str, x: jax.Array, weight: jax.Array) -> jax.Array:
+    """An einsum, summed in float32 and rounded once.
+
+    Asked for bfloat16 sums, XLA for CPUs widens the weights to float32 first: twice the bytes to
+    read, and none of the instructions that multiply bfloat16.
+    """
+    return jnp.einsum(letters, x, weight, preferred_element_type=jnp.float32).astype(x.dtype)
 
 
 def decoding_logits(params: DecodingParams, hidden: jax.Array) -> jax.Array:
