@@ -281,7 +281,7 @@ assert any(os.path.exists(f'{p}/raced') for p in ('/usr', '/etc', '/dev', '')), 
 }
 GOOD = {f"good {n}": f"def f(x):\n    return x + {n}\nassert f(1) == {n + 1}" for n in range(10)}
 EXPECTED = {
-    **{name: ("failed",) for name in CHEATS},
+    **{name: ("failed", "timeout") for name in CHEATS},
     **{name: tuple(statuses.split()) for name, (_, statuses) in HOSTILE.items()},
     **{name: ("passed",) for name in GOOD},
 }
