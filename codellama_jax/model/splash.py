@@ -4,6 +4,7 @@ Letters: B batch, S query rows, T key rows, K key-value heads, G queries per key
 size.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -25,7 +26,8 @@ def splash_kernel(
       q_rows: int (S of all shards,), which of the T rows each query stands in.
       k_length: T.
       groups: G.
-      block: query and key rows taken at a time; a power of two of at least 128 runs on TPU.
+      block: query and key rows taken at a time, a power of two; halved until it divides them. At
+        least 128 run on TPU.
       shards: of the queries.
       interpret: run without a TPU, slowly, for tests.
     """
@@ -33,7 +35,7 @@ def splash_kernel(
 
     mask = splash.CausalMask((len(q_rows), k_length))
     mask.q_sequence = np.asarray(q_rows, np.int32)
-    q_block, k_block = min(block, len(q_rows) // shards), min(block, k_length)
+    q_block, k_block = math.gcd(block, len(q_rows) // shards), math.gcd(block, k_length)
     sizes = splash.BlockSizes(
         block_q=q_block,
         block_kv=k_block,

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from codellama_jax.model import LlamaConfig, param_axes
+from codellama_jax.parallel import chip_of, compiler_options
 from codellama_jax.planning.compile import Compiled, OutOfMemory, Programs
 from codellama_jax.planning.held import Held, held_by_step
 from codellama_jax.training import Phase
@@ -98,11 +99,23 @@ class Case:
             "options": dict(self.options),
         }
 
+    @property
+    def compiler_options(self) -> dict[str, str]:
+        """All that it is compiled with."""
+        return {**compiler_options(self.mesh), **self.options}
+
+    def _changed_options(self, scope: str) -> list[str]:
+        chip = chip_of(self.mesh.devices.flat[0].device_kind)
+        if chip is None or not self.options:
+            return []
+        return [f"{scope}/compiler_options.of_chip = { ({chip.name: self.compiler_options})!r}"]
+
     def settings(self, scope: str) -> list[str]:
         """The choice as lines of gin for one phase."""
         sizes = [f"{scope}/make_mesh.{axis} = {size}" for axis, size in self.mesh.shape.items()]
         return [
             *sizes,
+            *self._changed_options(scope),
             f'{scope}/LlamaConfig.remat = "{self.config.remat}"',
             f"{scope}/make_train_step.micro_batches = {self.micro_batches}",
             f"{scope}/LlamaConfig.attention_block = {self.config.attention_block}",

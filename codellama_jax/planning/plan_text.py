@@ -22,7 +22,7 @@ WORDS = (
 
 def text_of(result: Planned) -> str:
     """All tables."""
-    lines = [slice_line(result["topology"])]
+    lines = [slice_line(result["topology"]), *options_lines(result["phases"])]
     for title, table in tables(result):
         lines += ["", f"{title}:", *aligned(table, labels=1)]
     for phase in result["phases"]:
@@ -48,6 +48,18 @@ def slice_line(found: Planned) -> str:
         f" {chip['bf16_flops'] / 1e12:g} TFLOP/s a chip,"
         f" {found['device_bytes'] / GIB:.2f} GiB for a program of a device"
     )
+
+
+def options_lines(phases: list[Planned]) -> list[str]:
+    """What programs are compiled with, a line for each set of options."""
+    sets: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for phase in phases:
+        sets.setdefault(tuple(sorted(phase["compiler_options"].items())), []).append(phase["name"])
+    return [
+        f"compiler options of {', '.join(names)}:"
+        f" {', '.join(f'{key}={value}' for key, value in options) or 'none'}"
+        for options, names in sets.items()
+    ]
 
 
 def summary(result: Planned) -> str:

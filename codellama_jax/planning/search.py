@@ -62,16 +62,25 @@ def search(
       The best case, and what was found of each that was looked at, the best first.
 
     Raises:
-      UserError: none fits.
+      UserError: no mesh takes the batch; none fits.
     """
     limit = found.generation.device_bytes
     grid = list(_cases(case, found, devices, micro_batches, remats, tensors, contexts))
-    once = {remat: dataclasses.replace(case, config=replace(case.config, remat=remat),
-                                       micro_batches=1).held for remat in remats}  # fmt: skip
+    if not grid:
+        raise UserError(
+            f"no mesh of {len(devices)} devices takes {case.phase.batch_size} rows: raise"
+            " search.contexts or search.tensors, or Phase.batch_size"
+        )
+    any_mesh = grid[0].mesh  # the configured one need not take the batch
+    once = {}
+    for remat in remats:
+        config = replace(case.config, remat=remat)
+        alone = dataclasses.replace(case, mesh=any_mesh, config=config, micro_batches=1)
+        once[remat] = alone.held
     possible = [
         each
         for each in grid
-        if bytes_on(once[each.config.remat], case.mesh, each.mesh, each.micro_batches) <= limit
+        if bytes_on(once[each.config.remat], any_mesh, each.mesh, each.micro_batches) <= limit
     ]
     too_large = len(grid) - len(possible)
     possible.sort(key=lambda each: _rough_seconds(each, found))
