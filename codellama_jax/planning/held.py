@@ -20,6 +20,8 @@ from codellama_jax.parallel import axis_rules, constrain
 from codellama_jax.training import Phase
 from codellama_jax.training.state import TrainState
 
+# What a remat policy adds to a value that it keeps: a name to know it by, and a fence.
+_KEEPING = ("name", "reduce_precision")
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -164,7 +166,7 @@ def _origin(variable: Any, jaxpr: Any) -> str:
     makers = {made: equation for equation in jaxpr.eqns for made in equation.outvars}
     equation = makers.get(variable)
     while equation is not None:
-        if equation.primitive.name == "name":  # what a remat policy knows it by
+        if equation.primitive.name in _KEEPING:
             equation = makers.get(equation.invars[0])
             continue
         for frame in (
