@@ -26,106 +26,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PHASE = "code"
+from torture_job import CONFIG, PHASE, ROOT, Job, checkpoints, differences, metrics, prepare, send
+
 DISK_BYTES = 12_000_000
-CONFIG = """
-start_devices.platform = "cpu"
-start_devices.cpu_devices = 1
-start_devices.compilation_cache = "{folder}/programs"
-LlamaConfig.vocab_size = 512
-LlamaConfig.dim = 32
-LlamaConfig.num_layers = 2
-LlamaConfig.num_heads = 2
-LlamaConfig.num_kv_heads = 1
-LlamaConfig.ffn_dim = 64
-LlamaConfig.dtype = "float32"
-RowStream.corpus = "{folder}/corpus"
-PhaseCheckpoints.save_every = 5
-Progress.print_every = 20
-Progress.writers = ()
-Watchdog.step_seconds = 20.0
-code/Phase.name = "code"
-code/Phase.mixture = "code_llama"
-code/Phase.steps = {steps}
-code/Phase.batch_size = 4
-code/Phase.sequence_length = 128
-code/Phase.warmup_steps = 10
-train.phases = [@code/Phase()]
-"""
-
-
-def metrics(run: Path) -> dict[int, dict]:
-    """Lines of the run's metrics by step, without what depends on the clock."""
-    path = run / PHASE / "metrics.jsonl"
-    found = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            values = json.loads(line)
-        except ValueError:  # being written
-            continue
-        names = ("loss", "gradient_norm", "task_loss", "task_tokens")
-        found[values["step"]] = {name: values[name] for name in names}
-    return found
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Folders of finished checkpoints, the newest last."""
-    found = (run / PHASE / "checkpoints").glob("*/digests/0.json")
-    return sorted((path.parent.parent for path in found), key=lambda path: int(path.name))
-
-
-class Job:
-    """The training, started through the launcher as often as it takes."""
-
-    def __init__(self, folder: Path, run: Path, processes: int):
-        self.run, self.log = run, folder / f"{run.name}.log"
-        self.command = [
-            *(sys.executable, str(ROOT / "launch/local.py"), f"--processes={processes}"),
-            *("--grace=5", "--restarts=1000", "--"),
-            *(sys.executable, "-m", "codellama_jax.main", "train", f"--gin_file={folder}/run.gin"),
-            f"--gin_bindings=train.run_dir = '{run}'",
-        ]
-        self.launcher: subprocess.Popen | None = None
-        self.starts = 0
-
-    def start(self) -> None:
-        """Starts it, unless it runs."""
-        if self.running():
-            return
-        self.starts += 1
-        with self.log.open("a") as log:
-            self.launcher = subprocess.Popen(
-                self.command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "GLIBC_TUNABLES": ""},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def running(self) -> bool:
-        return self.launcher is not None and self.launcher.poll() is None
-
-    def workers(self) -> list[int]:
-        """Process ids of the training processes, in their order."""
-        path = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children")
-        return sorted(map(int, path.read_text().split())) if self.running() else []
-
-    def kill(self) -> None:
-        """The machine is gone: launcher and processes at once."""
-        for pid in [self.launcher.pid, *self.workers()]:
-            _signal(pid, signal.SIGKILL)
-        self.launcher.wait()
-
-    def said(self) -> int:
-        return self.log.stat().st_size if self.log.exists() else 0
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 # Faults. Each gets the job and the generator, and returns what it did in a few words.
@@ -134,7 +37,7 @@ def _signal(pid: int, number: int) -> None:
 def signal_one(job: Job, draw: random.Random, number: int) -> str:
     chosen = draw.randrange(len(workers := job.workers()) or 1)
     for pid in workers[chosen : chosen + 1]:
-        _signal(pid, number)
+        send(pid, number)
     return f"process {chosen}"
 
 
@@ -144,7 +47,7 @@ def kill_all(job: Job, draw: random.Random) -> str:
 
 
 def terminate_all(job: Job, draw: random.Random) -> str:
-    _signal(job.launcher.pid, signal.SIGTERM)
+    send(job.launcher.pid, signal.SIGTERM)
     return "launcher"
 
 
@@ -274,42 +177,6 @@ def torture(job: Job, faults: int, steps: int, draw: random.Random, until: float
         time.sleep(0.2)
 
 
-def differences(ours: Path, theirs: Path) -> list[str]:
-    """What is not the same in two runs, in words."""
-    found = []
-    one, other = metrics(ours), metrics(theirs)
-    if one.keys() != other.keys():
-        found.append(f"steps differ: {sorted(one.keys() ^ other.keys())[:5]}")
-    wrong = [step for step in one.keys() & other.keys() if one[step] != other[step]]
-    if wrong:
-        found.append(f"{len(wrong)} steps differ, the first at {min(wrong)}")
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    import jax
-    import numpy as np
-
-    last = [checkpoints(run)[-1] for run in (ours, theirs)]
-    if last[0].name != last[1].name:
-        found.append(f"last checkpoints differ: {last[0].name}, {last[1].name}")
-    for item in ("params", "optimizer"):
-        mine, other = (_arrays(step / item) for step in last)
-        for (path, a), b in zip(jax.tree.leaves_with_path(mine), jax.tree.leaves(other)):
-            if not np.array_equal(a, b):
-                found.append(f"array {item}{jax.tree_util.keystr(path)} differs")
-    return found
-
-
-def _arrays(folder: Path):
-    """The arrays of a checkpoint as numpy's, whatever devices they were on."""
-    import jax
-    import numpy as np
-    import orbax.checkpoint as ocp
-
-    checkpointer = ocp.PyTreeCheckpointer()
-    tree = checkpointer.metadata(folder).item_metadata.tree
-    plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-    return checkpointer.restore(folder, restore_args=plain)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=30)
@@ -333,8 +200,8 @@ def main() -> int:
         jobs: list[Job] = []
         try:
             steps = 10 * arguments.faults
-            (folder / "run.gin").write_text(CONFIG.format(folder=folder, steps=steps))
-            _prepare(folder / "corpus")
+            (folder / "run.gin").write_text(CONFIG.format(root=ROOT, folder=folder, steps=steps))
+            prepare(folder / "corpus")
             for run in (folder / "undisturbed", disk / "run"):
                 jobs.append(Job(folder, run, arguments.processes))
             undisturbed, job = jobs
@@ -360,23 +227,6 @@ def main() -> int:
         result = {"faults": list(map(dataclasses.asdict, done)), "differences": found}
         Path(arguments.json).write_text(json.dumps({**result, "seconds": seconds}, indent=1) + "\n")
     return 1 if found or len(done) < arguments.faults else 0
-
-
-def _prepare(folder: Path) -> None:
-    import sysconfig
-
-    roots = [Path(sysconfig.get_paths()["stdlib"]) / name for name in ("json", "email", "logging")]
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "codellama_jax.main", "prepare"),
-            f"--gin_bindings=prepare.output_dir = '{folder}'",
-            f"--gin_bindings=prepare.roots = {[str(root) for root in roots]}",
-            "--gin_bindings=prepare.vocab_size = 512",
-        ],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
 
 
 def _print(done: list[Fault], found: list[str], seconds: float) -> None:

@@ -11,14 +11,8 @@ STDLIB = Path(sysconfig.get_paths()["stdlib"])
 MAIN = [sys.executable, "-m", "codellama_jax.main"]
 CONFIG = """
 include "{root}/configs/meshes/cpu2.gin"
+include "{root}/configs/models/tiny.gin"
 start_devices.compilation_cache = "{cache}"
-LlamaConfig.vocab_size = 512
-LlamaConfig.dim = 32
-LlamaConfig.num_layers = 2
-LlamaConfig.num_heads = 2
-LlamaConfig.num_kv_heads = 1
-LlamaConfig.ffn_dim = 64
-LlamaConfig.dtype = "float32"
 RowStream.corpus = "{corpus}"
 PhaseCheckpoints.save_every = 4
 Progress.print_every = 5

@@ -27,13 +27,7 @@ MODEL = LlamaConfig(
     vocab_size=IDS, dim=32, num_layers=2, num_heads=2, num_kv_heads=1, ffn_dim=64, dtype="float32"
 )
 CONFIG = """
-LlamaConfig.vocab_size = 512
-LlamaConfig.dim = 32
-LlamaConfig.num_layers = 2
-LlamaConfig.num_heads = 2
-LlamaConfig.num_kv_heads = 1
-LlamaConfig.ffn_dim = 64
-LlamaConfig.dtype = "float32"
+include "{root}/configs/models/tiny.gin"
 make_mesh.fsdp = 2
 make_mesh.data = 4
 RowStream.corpus = "{place}/corpus"
@@ -65,7 +59,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("entering")
     roots = [str(STDLIB / name) for name in ("json", "email", "logging", "unittest")]
     prepare(output_dir=str(folder / "corpus"), roots=roots, vocab_size=IDS, workers=1)
-    (folder / "run.gin").write_text(CONFIG.format(place=folder))
+    (folder / "run.gin").write_text(CONFIG.format(root=ROOT, place=folder))
     config = replace(MODEL, vocab_size=IDS - 4)
     tokenizer = (folder / "corpus/tokenizer.model").read_bytes()
     write_hugging_face(
