@@ -44,6 +44,7 @@ setup(
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
         "tensorflow>=2.21",
+        "tensorstore>=0.1.86",
     ],
     extras_require={
         "tpu": ["jax[tpu]"],

@@ -52,7 +52,7 @@ def save(folder: str, dim: int, layers: int, devices: int) -> dict[str, float]:
     moments = state.optimizer[1]._replace(mu=state.params, nu=jax.tree.map(abs, state.params))
     optimizer = (state.optimizer[0], moments, *state.optimizer[2:])
     state = jax.block_until_ready(state._replace(optimizer=optimizer))
-    checkpoints = PhaseCheckpoints(Path(folder))
+    checkpoints = PhaseCheckpoints(Path(folder), None)
     stalls, wholes = [], []
     for step in (1, 2):
         began, before = time.perf_counter(), checkpoints.stalled
@@ -103,7 +103,7 @@ def restore(folder: str, dim: int, layers: int, devices: int) -> dict[str, float
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    checkpoints = PhaseCheckpoints(Path(folder))
+    checkpoints = PhaseCheckpoints(Path(folder), None)
     checked = time.perf_counter() - began
     jax.block_until_ready(checkpoints.restore(checkpoints.start, like))
     seconds = time.perf_counter() - began
@@ -136,6 +136,9 @@ def main() -> None:
     parser.add_argument("--json", metavar="PATH")
     parser.add_argument("--side", choices=("save", "raw", "restore"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    from codellama_jax.parallel import tune_host
+
+    tune_host()  # as the command line does; the other processes inherit it
     size = {name: getattr(arguments, name) for name in ("dim", "layers", "devices")}
     if arguments.side:
         side = {"save": save, "raw": raw, "restore": restore}[arguments.side]

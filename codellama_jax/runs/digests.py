@@ -12,9 +12,11 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _FOLDER = "digests"
+_SMALL = 1 << 20  # bytes: records and indices
 _OWNER = re.compile(r"(?:^|/)ocdbt\.process_(\d+)/")
 
 
@@ -41,13 +43,20 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
-def damage(folder: Path, items: tuple[str, ...] = (), share: int = 0, shares: int = 1) -> str:
+def damage(
+    folder: Path,
+    items: tuple[str, ...] = (),
+    process: tuple[int, int] = (0, 1),
+    contents: bool = True,
+) -> str:
     """What is wrong with a checkpoint, in words; empty when nothing is.
 
     Args:
       folder: of the checkpoint's step.
       items: parts to look at, such as "params"; all without.
-      share, shares: this host reads every so many-th file; the others read the rest.
+      process: this one and their number. Each looks at the files that it would have written, which
+        it will mostly restore: they are in the system's memory then. The others look at the rest.
+      contents: whether to read the large files, too, or only to ask for their sizes.
     """
     if not is_complete(folder):
         return f"{folder} was not written to its end"
@@ -57,17 +66,28 @@ def damage(folder: Path, items: tuple[str, ...] = (), share: int = 0, shares: in
             written |= json.loads(path.read_text())["files"]
         except (OSError, ValueError, TypeError, KeyError):
             return f"{path} cannot be read"
-    chosen = [path for path in sorted(written) if not items or path.split("/")[0] in items]
-    for path in chosen[share::shares]:
-        size, checksum = written[path]
-        try:
-            found = (folder / path).stat().st_size
-            if found != size:
-                return f"{folder / path} has {found:,} bytes instead of {size:,}"
-            if _crc32(folder / path) != checksum:
-                return f"{folder / path} is not what was written (its checksum differs)"
-        except OSError as error:
-            return f"{folder / path}: {error.strerror}"
+    mine = {
+        path: told
+        for path, told in written.items()
+        if (not items or path.split("/")[0] in items) and _owner(path, process[1]) == process[0]
+    }
+    # As many at a time as there are cores, the largest first, so that none is left for last.
+    largest_first = sorted(mine, key=lambda path: -mine[path][0])
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as readers:
+        look = lambda path: _damage_of(folder / path, *mine[path], contents)  # noqa: E731
+        found = [line for line in readers.map(look, largest_first) if line]
+    return min(found, default="")
+
+
+def _damage_of(path: Path, size: int, checksum: int, contents: bool) -> str:
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return f"{path} has {found:,} bytes instead of {size:,}"
+        if (contents or size < _SMALL) and _crc32(path) != checksum:
+            return f"{path} is not what was written (its checksum differs)"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
     return ""
 
 
@@ -84,8 +104,8 @@ def _owner(path: str, processes: int) -> int:
 
 
 def _crc32(path: Path, block: int = 1 << 20) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while piece := file.read(block):
-            checksum = zlib.crc32(piece, checksum)
+    checksum, piece = 0, memoryview(bytearray(block))
+    with path.open("rb", buffering=0) as file:
+        while length := file.readinto(piece):
+            checksum = zlib.crc32(piece[:length], checksum)
     return checksum

@@ -26,6 +26,7 @@ from codellama_jax.errors import UserError
 from codellama_jax.parallel import gathered, is_first, wait_for_all
 from codellama_jax.runs import FOLDER, damage, saved_steps, write_digests
 from codellama_jax.training.state import TrainState
+from codellama_jax.weights import restore_arrays
 
 
 @gin.configurable
@@ -36,6 +37,8 @@ class PhaseCheckpoints:
 
     Args:
       directory: the phase's folder.
+      trusted: a step whose large files need not be read: nothing is restored from it here, and
+        whoever starts from it reads them. None trusts none.
       save_every: steps between saves; the last step is always saved, and so is the one at which
         the run is preempted.
       keep: the newest checkpoints kept, two at least, for the case that one is damaged.
@@ -57,6 +60,7 @@ class PhaseCheckpoints:
     def __init__(
         self,
         directory: Path,
+        trusted: int | None,
         save_every: int = 100,
         keep: int = 2,
         permanent_every: int | None = None,
@@ -73,7 +77,7 @@ class PhaseCheckpoints:
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
         self.stalled = 0.0
-        self.start = self._newest_whole()
+        self.start = self._newest_whole(trusted)
         policies: list[Any] = [preservation.LatestN(keep)]
         if permanent_every:
             policies.append(preservation.EveryNSteps(permanent_every))
@@ -144,16 +148,10 @@ class PhaseCheckpoints:
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state saved at `step`, in the layout of the abstract state `like`."""
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                params=_restore_as(like.params), optimizer=_restore_as(_optimizer_item(like))
-            ),
-        )
-        optimizer = restored.optimizer
-        return TrainState(
-            restored.params, optimizer["moments"], optimizer["step"], optimizer["guard"]
-        )
+        folder = self._directory / str(step)
+        params = restore_arrays(folder / "params", like.params, strict=True)
+        optimizer = restore_arrays(folder / "optimizer", _optimizer_item(like), strict=True)
+        return TrainState(params, optimizer["moments"], optimizer["step"], optimizer["guard"])
 
     def record(self, step: int) -> dict[str, Any]:
         """The record saved at `step`."""
@@ -171,11 +169,12 @@ class PhaseCheckpoints:
         self.wait()
         self._manager.close()
 
-    def _newest_whole(self) -> int:
+    def _newest_whole(self, trusted: int | None) -> int:
         """Every process reads its part of the files; what one of them finds, all go by."""
         for step in reversed(saved_steps(self._phase)):
             folder = self._directory / str(step)
-            found = damage(folder, share=jax.process_index(), shares=jax.process_count())
+            place = (jax.process_index(), jax.process_count())
+            found = damage(folder, process=place, contents=step != trusted)
             finders = [number for number, bad in enumerate(gathered(bool(found))) if bad]
             if not finders:
                 return step
@@ -224,8 +223,3 @@ class PhaseCheckpoints:
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
     return {"moments": state.optimizer, "step": state.step, "guard": state.guard}
-
-
-def _restore_as(like: Any) -> ocp.args.PyTreeRestore:
-    layouts = ocp.checkpoint_utils.construct_restore_args(like)
-    return ocp.args.PyTreeRestore(like, restore_args=layouts)

@@ -77,14 +77,16 @@ def check_start(
     problems.met(check_tokenizer, origin, vocabulary)
 
 
-def progress_of(phase: Phase, config: LlamaConfig | None, folder: Path, problems: Problems) -> int:
+def progress_of(
+    phase: Phase, config: LlamaConfig | None, seed: int, folder: Path, problems: Problems
+) -> int:
     """The step a phase would continue from; its checkpoint must have been begun like this."""
     if not (folder / FOLDER).is_dir() or not any((folder / FOLDER).iterdir()):
         return 0
     step = problems.met(latest_step, folder)
     record = problems.met(read_record, folder) if step is not None else None
     if record and config:
-        problems.met(check_settings, record, phase, config, folder)
+        problems.met(check_settings, record, phase, config, seed, folder)
     return step or 0
 
 

@@ -51,7 +51,7 @@ def dry_run_of(run_dir: Path, phases: Sequence[Phase], seed: int, devices: int) 
             mesh = problems.met(lambda: make_mesh(devices=devices))
             found = _described(phase, config, mesh, problems)
             check_data(phase, config, problems)
-            step = progress_of(phase, config, run_dir / phase.name, problems)
+            step = progress_of(phase, config, seed, run_dir / phase.name, problems)
             if config and not step:
                 check_start(phase, config, models.get(phase.parent), problems)
             described.append({**found, "step": step, "settings": problems.met(settings_of, phase)})

@@ -21,10 +21,13 @@ def lineage_entry(phase: Phase, seed: int) -> dict[str, Any]:
     }
 
 
-def check_settings(record: dict[str, Any], phase: Phase, config: LlamaConfig, place: Path) -> None:
-    """Raises UserError when the phase or model in `place` was begun with other settings."""
-    saved = {**record["lineage"][-1]["settings"], **record["model"]}
-    now = {**dataclasses.asdict(phase), **dataclasses.asdict(config)}
+def check_settings(
+    record: dict[str, Any], phase: Phase, config: LlamaConfig, seed: int, place: Path
+) -> None:
+    """Raises UserError when phase, model or seed in `place` were others when it was begun."""
+    own = record["lineage"][-1]
+    saved = {**own["settings"], **record["model"], "train.seed": own["seed"]}
+    now = {**dataclasses.asdict(phase), **dataclasses.asdict(config), "train.seed": seed}
     # These change neither the result nor what a person takes the phase for.
     free = ("purpose", "scan_unroll", "attention", "attention_block", "remat")
     changed = _changed(

@@ -1,7 +1,7 @@
 """A run: a graph of phases in one folder."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 
 from codellama_jax.model import LlamaConfig
 from codellama_jax.parallel import losing_hosts, make_mesh, tell
+from codellama_jax.runs import saved_steps
 from codellama_jax.training.dry_run import dry_run_of
 from codellama_jax.training.figures import clock
 from codellama_jax.training.one_writer import one_writer
@@ -55,12 +56,17 @@ def train(
     ordered = in_order(phases)
     if dry_run:
         return dry_run_of(Path(run_dir), ordered, seed, devices or 0)
+    folders = {phase.name: Path(run_dir) / phase.name for phase in ordered}
     with one_writer(Path(run_dir)):
-        return _train(Path(run_dir), ordered, RunSettings(seed, accept_changed_data, executables))
+        begun = {name for name, folder in folders.items() if saved_steps(folder)}
+        to_enter = frozenset(p.parent for p in ordered if p.parent and p.name not in begun)
+        settings = RunSettings(seed, accept_changed_data, executables, to_enter)
+        return _train(folders, ordered, settings)
 
 
-def _train(run_dir: Path, ordered: Sequence[Phase], settings: RunSettings) -> dict[str, str]:
-    folders = {phase.name: run_dir / phase.name for phase in ordered}
+def _train(
+    folders: Mapping[str, Path], ordered: Sequence[Phase], settings: RunSettings
+) -> dict[str, str]:
     tell(f"phases: {' → '.join(folders)}")
     preemption, described = Preemption(), None
     for phase in ordered:

@@ -40,11 +40,13 @@ class RunSettings(NamedTuple):
       accept_changed_data: continue although the data is not what the checkpoint was trained on;
         its record then says from which step on, and what changed.
       executables: folder of steps compiled ahead of time; None compiles.
+      to_enter: names of phases that another one has yet to start from.
     """
 
     seed: int
     accept_changed_data: bool = False
     executables: str | None = None
+    to_enter: frozenset[str] = frozenset()
 
 
 def train_phase(
@@ -77,11 +79,13 @@ def train_phase(
       Interrupted: the machine is being taken away; the last step is saved.
     """
     began = time.time()
-    checkpoints = PhaseCheckpoints(directory)
+    # One that is complete is only asked whether it is, unless another phase will start from it.
+    trusted = None if phase.name in settings.to_enter else phase.steps
+    checkpoints = PhaseCheckpoints(directory, trusted)
     start = checkpoints.start
     if start:
         record = checkpoints.record(start)
-        check_settings(record, phase, config, directory)
+        check_settings(record, phase, config, settings.seed, directory)
         if start == phase.steps:
             return False
 

@@ -1,6 +1,7 @@
 """Weights in and out: our checkpoints, Hugging Face, Meta, GGUF."""
 
 from codellama_jax.runs import FOLDER, latest_step, read_record
+from codellama_jax.weights.arrays import restore_arrays
 from codellama_jax.weights.checkpoint import config_of, load_params, load_vocabulary
 from codellama_jax.weights.convert import convert
 from codellama_jax.weights.origin import (
@@ -29,4 +30,5 @@ __all__ = [
     "open_weights",
     "origin_entry",
     "read_record",
+    "restore_arrays",
 ]

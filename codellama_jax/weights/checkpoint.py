@@ -22,6 +22,7 @@ from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
 from codellama_jax.runs import FOLDER, damage, latest_step, write_digests
 from codellama_jax.text import Vocabulary, find_tokenizer
+from codellama_jax.weights.arrays import restore_arrays
 
 
 def config_of(record: dict[str, Any]) -> LlamaConfig:
@@ -58,8 +59,7 @@ def load_params(
     )
     path = folder / "params"
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, like, strict=not other_ids)
+        return restore_arrays(path, like, strict=not other_ids)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot restore the parameters in {path}: {reason}") from error

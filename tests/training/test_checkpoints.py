@@ -66,7 +66,9 @@ def like(mesh):
 )
 def test_what_is_kept(tmp_path, states, settings, kept):
     losses = {10: 5.0, 20: 3.0, 30: 4.0, 40: 3.5, 50: 6.0, 60: 7.0}
-    save(PhaseCheckpoints(tmp_path, save_every=10, **settings), states, *losses, losses=losses)
+    save(
+        PhaseCheckpoints(tmp_path, None, save_every=10, **settings), states, *losses, losses=losses
+    )
     assert saved(tmp_path) == kept
     for step in kept:
         digests = json.loads((tmp_path / f"checkpoints/{step}/digests/0.json").read_text())
@@ -101,11 +103,11 @@ def largest(folder):
 def test_a_damaged_checkpoint_is_told_and_the_one_before_counts(
     tmp_path, states, mesh, capsys, damage, item
 ):
-    save(PhaseCheckpoints(tmp_path), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
     hurt = largest(tmp_path / "checkpoints/20" / item)
     act, words = DAMAGES[damage]
     act(hurt)
-    checkpoints = PhaseCheckpoints(tmp_path)
+    checkpoints = PhaseCheckpoints(tmp_path, None)
     assert checkpoints.start == 10
     (line,) = capsys.readouterr().out.strip().splitlines()
     assert line.startswith(str(hurt)) and words in line
@@ -116,27 +118,27 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_counts(
     assert checkpoints.record(10) == {"step": 10}
     # Training goes on over the damaged one's step.
     save(checkpoints, states, 20)
-    assert PhaseCheckpoints(tmp_path).start == 20
+    assert PhaseCheckpoints(tmp_path, None).start == 20
     assert [path.name for path in (tmp_path / "damaged").iterdir()] == ["20.1"]
 
 
 def test_a_checkpoint_without_its_digests_was_not_finished(tmp_path, states, capsys):
-    save(PhaseCheckpoints(tmp_path), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
     (tmp_path / "checkpoints/20/digests/0.json").unlink()
-    assert PhaseCheckpoints(tmp_path).start == 10
+    assert PhaseCheckpoints(tmp_path, None).start == 10
     assert "checkpoints/20 was not written to its end" in capsys.readouterr().out
 
 
 def test_nothing_whole_starts_anew(tmp_path, states, capsys):
-    save(PhaseCheckpoints(tmp_path), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
     for step in (10, 20):
         truncate(largest(tmp_path / "checkpoints" / str(step)))
-    assert PhaseCheckpoints(tmp_path).start == 0
+    assert PhaseCheckpoints(tmp_path, None).start == 0
     assert capsys.readouterr().out.count("is put aside") == 2
 
 
 def test_readers_of_a_damaged_checkpoint_are_told_the_file(tmp_path, states, mesh):
-    save(PhaseCheckpoints(tmp_path), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
     hurt = largest(tmp_path / "checkpoints/20/params")
     flip(hurt)
     with pytest.raises(UserError, match=rf"^{hurt} is not what was written .* remove .*/20, and"):
@@ -145,9 +147,9 @@ def test_readers_of_a_damaged_checkpoint_are_told_the_file(tmp_path, states, mes
 
 @pytest.mark.parametrize("axes", [{"fsdp": 8}, {"tensor": 2, "fsdp": 1}, {"fsdp": 1}])
 def test_a_state_is_restored_onto_another_mesh(tmp_path, states, axes):
-    save(PhaseCheckpoints(tmp_path), states, 10)
+    save(PhaseCheckpoints(tmp_path, None), states, 10)
     size = int(np.prod(list(axes.values())))
-    checkpoints = PhaseCheckpoints(tmp_path)
+    checkpoints = PhaseCheckpoints(tmp_path, None)
     wanted = like(make_mesh(devices=jax.devices()[:size], **axes))
     restored = checkpoints.restore(10, wanted)
     for leaf, asked in zip(jax.tree.leaves(restored), jax.tree.leaves(wanted)):
@@ -157,4 +159,4 @@ def test_a_state_is_restored_onto_another_mesh(tmp_path, states, axes):
 
 def test_one_checkpoint_is_too_few(tmp_path):
     with pytest.raises(UserError, match="PhaseCheckpoints.keep = 1: keep 2 at least"):
-        PhaseCheckpoints(tmp_path, keep=1)
+        PhaseCheckpoints(tmp_path, None, keep=1)

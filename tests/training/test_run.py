@@ -151,12 +151,14 @@ def test_changed_settings_do_not_continue_an_old_run(place, undisturbed):
     done = train(place, "undisturbed", "code/Phase.peak_learning_rate = 0.5")
     assert done.returncode == 2
     assert "peak_learning_rate was 0.001, is 0.5" in done.stderr
-    done = train(place, "undisturbed", "train.seed = 3", "long/Phase.steps = 21")
-    assert done.returncode == 2 and "steps" in done.stderr
+    done = train(place, "undisturbed", "long/Phase.steps = 21")
+    assert done.returncode == 2 and "steps was 20, is 21" in done.stderr
 
 
 def test_changed_data_is_refused_until_it_is_accepted(place):
     kill_when(place, "changed", "code", 6)
+    done = train(place, "changed", "train.seed = 3", "train.accept_changed_data = True")
+    assert done.returncode == 2 and "train.seed was 0, is 3" in done.stderr
     done = train(place, "changed", "Infill.rate = 0.5")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
