@@ -1,8 +1,8 @@
 """Arrays of a checkpoint on their devices, with few copies on the way.
 
 Orbax reads a file into memory, copies that into a second, zeroed buffer and that onto the device,
-for all arrays at once. Here the system maps the files and a few parts are under way at a time: on a
-CPU a quarter of the time, and beside the arrays the memory of these parts. The format is Orbax's.
+for all arrays at once. Here the system maps the files, and a few parts are under way at a time, the
+only memory it takes beside the arrays. The format is Orbax's.
 """
 
 import asyncio
