@@ -74,9 +74,10 @@ def damage(
     # As many at a time as there are cores, the largest first, so that none is left for last.
     largest_first = sorted(mine, key=lambda path: -mine[path][0])
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as readers:
-        look = lambda path: _damage_of(folder / path, *mine[path], contents)  # noqa: E731
-        found = [line for line in readers.map(look, largest_first) if line]
-    return min(found, default="")
+        lines = readers.map(
+            lambda path: _damage_of(folder / path, *mine[path], contents), largest_first
+        )
+        return min(filter(None, lines), default="")
 
 
 def _damage_of(path: Path, size: int, checksum: int, contents: bool) -> str:
