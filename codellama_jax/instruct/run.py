@@ -10,9 +10,8 @@ from typing import Any
 
 from codellama_jax.corpus.files.alone import alone
 from codellama_jax.corpus.files.atomic import replacing
-from codellama_jax.corpus.manifest import differences
+from codellama_jax.corpus.files.begun import check_begun
 from codellama_jax.corpus.shards import writing
-from codellama_jax.errors import UserError
 from codellama_jax.instruct.log import Log
 from codellama_jax.instruct.results import read_result, write_result
 
@@ -68,9 +67,5 @@ def opened(folder: Path, parameters: Mapping[str, Any]) -> Iterator[Run]:
         if not path.exists():
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(given, indent=1, ensure_ascii=False) + "\n")
-        elif differing := differences(json.loads(path.read_text()), given):
-            raise UserError(
-                f"{folder} was begun with other parameters ({'; '.join(differing)}): give them"
-                " again to continue, or set another self_instruct.output_dir"
-            )
+        check_begun(folder, json.loads(path.read_text()), given, "self_instruct.output_dir")
         yield Run(folder)

@@ -8,9 +8,10 @@ from typing import Any
 from codellama_jax.corpus.evaluation_sets import EvaluationSet
 from codellama_jax.corpus.files.alone import alone
 from codellama_jax.corpus.files.atomic import replacing
+from codellama_jax.corpus.files.begun import check_begun
 from codellama_jax.corpus.files.plan import PLAN, TOKENIZER, Plan, make_plan
 from codellama_jax.corpus.files.settings import ExecutorSettings, FilesSettings
-from codellama_jax.corpus.manifest import differences, read_manifest
+from codellama_jax.corpus.manifest import read_manifest
 from codellama_jax.corpus.progress import Progress, megabytes
 from codellama_jax.corpus.shards import writing
 from codellama_jax.errors import UserError
@@ -92,9 +93,5 @@ def _plan(
         plan.save(path)
         return plan
     plan = Plan.load(path)
-    if differing := differences(plan.parameters, parameters):
-        raise UserError(
-            f"{work} was begun with other parameters ({'; '.join(differing)}): give them again to"
-            " continue, delete it to begin anew, or set another prepare.output_dir"
-        )
+    check_begun(work, plan.parameters, parameters, "prepare.output_dir")
     return plan
