@@ -9,8 +9,8 @@ RUN := $(BIN)/codellama-jax
 EVALUATION := --gin_file=configs/evaluations/quickstart.gin
 PYTEST_OPTIONS ?=
 
-.PHONY: help setup setup-dev system-check quickstart quickstart-hosts self-instruct ablations test \
-  test-slow torture notebooks docs lint format goldens reference lock clean
+.PHONY: help setup setup-dev system-check quickstart quickstart-hosts quickstart-rehearsal \
+  self-instruct ablations test test-slow torture notebooks docs lint format goldens reference lock clean
 
 help: ## list these targets
 	@echo "codellama-jax: make TARGET, where TARGET is one of"
@@ -41,6 +41,12 @@ quickstart-hosts: setup ## its training as two processes, as on two hosts of a p
 	$(BIN)/python -m launch local --processes=2 --devices=1 -- $(RUN) train \
 	  --gin_file=configs/runs/quickstart.gin \
 	  --gin_bindings='train.run_dir = "runs/quickstart_hosts"'
+
+quickstart-rehearsal: setup system-check ## its instruct phase without rehearsal, beside it in the report
+	$(RUN) prepare --gin_file=configs/corpora/quickstart.gin
+	$(RUN) train --gin_file=configs/runs/quickstart_without_rehearsal.gin
+	$(RUN) evaluate $(EVALUATION)
+	$(RUN) report $(EVALUATION)
 
 self-instruct: setup system-check ## questions, tests, solutions, execution; with known answers
 	$(RUN) self-instruct --gin_file=configs/instruct/quickstart.gin

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -510,3 +511,30 @@ def test_numbers_are_written_for_readers():
         "0", "1,400", "2.87 M", "500 B", "–"
     ]  # fmt: skip
     assert printable("a\0b\x7f\udc80", 3) == "a␀b … [2 characters more]"
+
+
+def test_instruct_stands_beside_its_parent_and_a_control_without_rehearsal(tmp_path, monkeypatch):
+    run, corpus = build(tmp_path / "alone")
+    text = _instruct_of(report(str(run), str(corpus)))
+    assert "talk, with 8 % rehearsal, takes the loss of held-out answers from 1.876 to" in text
+    assert "from 2.251 to 2.401 (+6.7 %)" in text and "No run without rehearsal" in text
+
+    talk = next(phase for phase in PHASES if phase.name == "talk")
+    changes = {"name": "bare", "mixture": "dialogues", "purpose": "control: dialogues alone"}
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "PHASES", [*PHASES, dataclasses.replace(talk, **changes)])
+    monkeypatch.setitem(MIXTURES, "dialogues", {"dialogues": 1.0})
+    monkeypatch.setitem(LEVEL, "bare", 3.3)
+    monkeypatch.setitem(BITS, "bare", 2.701)
+    run, corpus = build(tmp_path / "both")
+    text = _instruct_of(report(str(run), str(corpus)))
+    assert "bare, without rehearsal," in text and "from 2.251 to 2.701 (+20.0 %)" in text
+    assert "No run without rehearsal" not in text
+    rows = {line.split()[1]: line for line in text.splitlines() if line.startswith("| ")}
+    assert {"longer", "talk", "bare"} < set(rows)
+    assert "| 8.0 % |" in rows["talk"] and "| 0.0 % |" in rows["bare"]
+
+
+def _instruct_of(paths: dict[str, str]) -> str:
+    text = Path(paths["markdown"]).read_text(encoding="utf-8")
+    return text.partition("## Instruct")[2].partition("\n## ")[0]

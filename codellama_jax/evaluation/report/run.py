@@ -15,6 +15,7 @@ from codellama_jax.evaluation.report.examples import (
     samples_section,
 )
 from codellama_jax.evaluation.report.files import finite_values, need_libraries, write_report
+from codellama_jax.evaluation.report.instruct import instruct_section
 from codellama_jax.evaluation.report.plots import curves
 from codellama_jax.evaluation.report.positions import Branch, branches
 from codellama_jax.evaluation.report.sections import (
@@ -56,6 +57,7 @@ def report(run_dir: str = gin.REQUIRED, corpus: str = gin.REQUIRED) -> dict[str,
         training_section(run),
         long_context_section(run, grown),
         retrieval_section(run),
+        instruct_section(run),
         infilling_section(run),
         samples_section(run),
         programs_section(run),
