@@ -19,12 +19,14 @@ class Request(NamedTuple):
       stop_ids: any of these ends it; the same for all requests of one call.
       text: of new ids.
       begins: the text is one of its own instead of continuing the prompt's.
+      draw: in [0, 2**31), decides its samples with `Sampling.seed`; unless given its place does.
     """
 
     prompt: list[int]
     stop_ids: list[int]
     text: Callable[[Sequence[int]], str]
     begins: bool = False
+    draw: int | None = None
 
 
 class Answer(NamedTuple):
@@ -71,7 +73,8 @@ def answers(
 
     prompts = [request.prompt for request in requests]
     watching = watch if stops or show is not None else None
-    stream = model.engine().stream(prompts, requests[0].stop_ids, sampling, watching)
+    draws = [n if of.draw is None else of.draw for n, of in enumerate(requests)]
+    stream = model.engine().stream(prompts, requests[0].stop_ids, sampling, watching, draws)
     for number, ids, logprobs in stream:
         text = stopped(requests[number].text(ids), stops)
         if show is not None and (part := growing[number].rest(ids)):

@@ -122,20 +122,23 @@ class Engine:
         stop_ids: Sequence[int],
         sampling: Sampling,
         watch: Watch | None = None,
+        draws: Sequence[int] | None = None,
     ) -> Iterator[Finished]:
-        """Requests as they end. What a request gives depends on its number and `sampling` alone.
+        """Requests as they end. What a request gives depends on its draw and `sampling` alone.
 
         Args:
           prompts, stop_ids, sampling: as for `generate`.
           watch: is told the new ids of each request under way after every `chunk_steps` steps or
             fewer, and may end it.
+          draws: a number in [0, 2**31) for each request; their places unless given.
 
         Raises:
           UserError: an empty prompt.
         """
         if any(not prompt for prompt in prompts):
             raise UserError("an empty prompt cannot be continued: give at least bos")
-        return self._run(prompts, tuple(stop_ids), sampling, watch)
+        draws = range(len(prompts)) if draws is None else draws
+        return self._run(prompts, tuple(stop_ids), sampling, watch, draws)
 
     def _run(
         self,
@@ -143,12 +146,13 @@ class Engine:
         stop_ids: tuple[int, ...],
         sampling: Sampling,
         watch: Watch | None,
+        draws: Sequence[int],
     ) -> Iterator[Finished]:
         step = functools.partial(
             decode, self._config, self._chunk_steps, sampling.temperature == 0, sampling.logprobs
         )
         knobs = Knobs.of(sampling, stop_ids)
-        waiting = queue(prompts)
+        waiting = queue(prompts, draws)
         rows = min(self._batch_size, bucket(len(prompts), self._fewest))
         taken: list[Request | None] = [None] * rows
         slots: Slots | None = None
@@ -200,7 +204,7 @@ class Engine:
         ids = request.prompt.ids
         with self._on_mesh():
             cache = request.place(self._read)
-            return place(slots, cache, slot, ids[-1], len(ids) - 1, request.number)
+            return place(slots, cache, slot, ids[-1], len(ids) - 1, request.draw)
 
     def _read(self, ids: Sequence[int]) -> KVCache:
         """The cache of one row with all ids but the last, which the first step reads."""

@@ -27,10 +27,12 @@ class Request:
 
     Attributes:
       number: its place among the prompts given.
+      draw: decides its samples, with the seed of the sampling.
       ids, logprobs: of the tokens generated so far.
     """
 
     number: int
+    draw: int
     prompt: Prompt
     ids: list[int] = dataclasses.field(default_factory=list)
     logprobs: list[float] = dataclasses.field(default_factory=list)
@@ -49,8 +51,8 @@ class Request:
         return cache
 
 
-def queue(prompts: Sequence[Sequence[int]]) -> Iterator[Request]:
-    """Requests, short prompts first and equal prompts in a row.
+def queue(prompts: Sequence[Sequence[int]], draws: Sequence[int]) -> Iterator[Request]:
+    """Requests of prompts and draws, short prompts first and equal prompts in a row.
 
     So a prompt's cache is dropped soon, and the slots' cache grows late.
     """
@@ -62,7 +64,7 @@ def queue(prompts: Sequence[Sequence[int]]) -> Iterator[Request]:
         numbers.setdefault(prompt, []).append(number)
     for prompt in sorted(numbers, key=lambda prompt: len(prompt.ids)):
         for number in numbers[prompt]:
-            yield Request(number, prompt)
+            yield Request(number, draws[number], prompt)
 
 
 def pieces(count: int, smallest: int, largest: int) -> Iterator[tuple[int, int]]:

@@ -2,8 +2,9 @@
 
 import os
 import random
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -24,6 +25,8 @@ class EndpointTeacher:
       model: name that the server knows.
       key_variable: environment variable with the key; without the variable none is sent.
       concurrency: requests at a time.
+      requests_per_minute: that are begun, evenly, further attempts included; None for as many as
+        the server takes.
       retries: further attempts after an overload, a server's error or a broken connection.
       first_wait_seconds: before the first of them; doubled each time, unless the server says.
       timeout_seconds: of one attempt.
@@ -38,6 +41,7 @@ class EndpointTeacher:
         model: str = gin.REQUIRED,
         key_variable: str = "OPENAI_API_KEY",
         concurrency: int = 16,
+        requests_per_minute: float | None = None,
         retries: int = 6,
         first_wait_seconds: float = 1.0,
         timeout_seconds: float = 600.0,
@@ -52,6 +56,13 @@ class EndpointTeacher:
         self.base_url, self.model, self.system = base_url.rstrip("/"), model, system
         self.concurrency, self.retries = concurrency, retries
         self.first_wait_seconds = first_wait_seconds
+        if requests_per_minute is not None and requests_per_minute <= 0:
+            raise UserError(
+                f"EndpointTeacher.requests_per_minute = {requests_per_minute}: set it above 0, or"
+                " to None"
+            )
+        self._apart = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._turn, self._next = threading.Lock(), 0.0
         key = os.environ.get(key_variable)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -64,24 +75,28 @@ class EndpointTeacher:
         """Server and model; the key stays where it is."""
         return {"base_url": self.base_url, "model": self.model, "system": self.system}
 
-    def answer(self, stage: str, asks: Sequence[Ask], sampling: Sampling) -> list[str]:
+    def answer(
+        self, stage: str, asks: Sequence[Ask], sampling: Sampling
+    ) -> Iterator[tuple[Ask, str]]:
         """What the server says; UserError when it refuses, or fails once more than `retries`."""
-        return [self._one(ask.prompt, sampling) for ask in asks]
+        for ask in asks:
+            yield ask, self._one(ask, sampling)
 
-    def _one(self, prompt: str, sampling: Sampling) -> str:
+    def _one(self, ask: Ask, sampling: Sampling) -> str:
         system = [{"role": "system", "content": self.system}] if self.system else []
         body = {
             "model": self.model,
-            "messages": [*system, {"role": "user", "content": prompt}],
+            "messages": [*system, {"role": "user", "content": ask.prompt}],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_new_tokens,
-            "seed": sampling.seed,
+            "seed": ask.seed,
         }
         url = f"{self.base_url}/chat/completions"
         said = "no attempt was made"
         for attempt in range(self.retries + 1):
             asked = 0.0  # by the server, to wait
+            self._wait_for_turn()
             try:
                 answer = self._client.post(url, json=body)
             except self._broken as error:
@@ -98,6 +113,13 @@ class EndpointTeacher:
                 wait = self.first_wait_seconds * 2**attempt * random.uniform(0.5, 1.0)
                 time.sleep(max(asked, wait))
         raise UserError(f"{url} does not answer ({said}): mend it, then run the same command again")
+
+    def _wait_for_turn(self) -> None:
+        with self._turn:
+            now = time.monotonic()
+            begin = max(now, self._next)
+            self._next = begin + self._apart
+        time.sleep(begin - now)
 
 
 def _content(text: str, answer: Any, url: str) -> str:

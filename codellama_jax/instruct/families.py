@@ -239,7 +239,7 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def members(count: int, seed: int, arguments: int = 60) -> Iterator[Member]:
+def members(count: int, seed: int, arguments: int = 200) -> Iterator[Member]:
     """So many members, the families taking turns, each with the next parameter from 2 on.
 
     Args:

@@ -1,11 +1,11 @@
 """Has a teacher answer everything a stage asks, and goes on where an earlier start ended."""
 
 import itertools
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
-from codellama_jax.errors import UserError
 from codellama_jax.generation import Sampling
 from codellama_jax.instruct.log import Log
 from codellama_jax.instruct.teacher import Ask, Teacher, seed_of
@@ -16,51 +16,48 @@ def generate(
 ) -> list[dict]:
     """The answers in order: {"text", "prompt", "teacher", "seed", "sampling"}.
 
-    A call's seed follows from `sampling.seed`, the stage and the place of its asks, so nothing
-    depends on which calls an earlier start had made, or on how many are under way.
+    The seed of an answer follows from `sampling.seed`, the stage and the ask's key, so nothing
+    depends on which answers an earlier start had got, or on what is asked at the same time.
 
     Args:
-      log: what was answered by an earlier start; answers are appended as they come.
+      log: what was answered by an earlier start; each answer is in it before the next is awaited.
 
     Raises:
       UserError: the teacher fails; what it answered is kept.
     """
-    groups = [asks[start : start + teacher.group] for start in range(0, len(asks), teacher.group)]
     waiting = [
-        (number, group)
-        for number, group in enumerate(groups)
-        if not all(ask.key in log.done for ask in group)
+        ask._replace(seed=seed_of(sampling.seed, stage, ask.key))
+        for ask in asks
+        if ask.key not in log.done
     ]
-    described = dict(teacher.describe())
+    settings = {"teacher": dict(teacher.describe()), "sampling": asdict(sampling)}
 
-    def call(number: int, group: Sequence[Ask]) -> list[tuple[str, dict]]:
-        own = replace(sampling, seed=seed_of(sampling.seed, stage, number))
-        settings = {"teacher": described, "seed": own.seed, "sampling": asdict(sampling)}
-        texts = teacher.answer(stage, group, own)
-        return [
-            (ask.key, {"text": _writable(text), "prompt": ask.prompt, **settings})
-            for ask, text in zip(group, texts, strict=True)
-        ]
+    leaving = threading.Event()
 
-    queue = iter(waiting)
+    def call(group: Sequence[Ask]) -> None:
+        # Logged here and not where calls are awaited: a start that is told to end waits for the
+        # answers under way and has them, too.
+        for ask, text in teacher.answer(stage, group, sampling):
+            own = {"text": _writable(text), "prompt": ask.prompt, "seed": ask.seed}
+            log.add([(ask.key, {**own, **settings})])
+            if leaving.is_set():
+                return
+
+    size = teacher.group
+    queue = iter([waiting[start : start + size] for start in range(0, len(waiting), size)])
     with ThreadPoolExecutor(teacher.concurrency) as pool:
         # A call is submitted when another ends: after a failure few are left to wait for.
         under_way = {
-            pool.submit(call, *next_call)
-            for next_call in itertools.islice(queue, 2 * teacher.concurrency)
+            pool.submit(call, group) for group in itertools.islice(queue, teacher.concurrency)
         }
-        failure = None
-        while under_way:
-            finished = next(as_completed(under_way))
-            under_way.remove(finished)
-            try:
-                log.add(finished.result())
-            except UserError as error:  # what others are still told is kept all the same
-                failure = failure or error
-            if failure is None:
-                under_way |= {pool.submit(call, *more) for more in itertools.islice(queue, 1)}
-        if failure is not None:
-            raise failure
+        try:
+            while under_way:
+                finished = next(as_completed(under_way))
+                under_way.remove(finished)
+                finished.result()
+                under_way |= {pool.submit(call, group) for group in itertools.islice(queue, 1)}
+        finally:  # the pool ends when its calls have
+            leaving.set()
     return [log.done[ask.key] for ask in asks]
 
 

@@ -5,21 +5,40 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from codellama_jax.evaluation.sandbox import Limits
-from codellama_jax.instruct.families import Member
-from codellama_jax.instruct.known_truth import failed_asserts
+from codellama_jax.instruct.behaviour import Comparison, compared, usable
 from codellama_jax.instruct.mutants import mutants
 from codellama_jax.instruct.teacher import seed_of
 
+Author = Literal["telling", "careful", "random"]
 Fault = Literal["none", "trivial", "order", "mistaken"]
 
+_LEAST = 50  # calls that a problem's function works on
+_VALUES = 3  # different ones among the results that are looked at
+_CHANGES = 3  # mutants that nobody writes, for each wrong solution that is written
 
-class Problem(NamedTuple):
-    """A question, the function that answers it, and asserts that it passes."""
+
+class Draft(NamedTuple):
+    """A question, the function that answers it, and calls of it that may or may not work.
+
+    Attributes:
+      origin: where the function is from; "" for one of the families.
+    """
 
     question: str
     name: str
     solution: str
-    asserts: list[str]
+    calls: list[str]
+    origin: str = ""
+
+
+class Problem(NamedTuple):
+    """A question, the function that answers it, and calls that give the same literal each time."""
+
+    question: str
+    name: str
+    solution: str
+    calls: list[str]
+    origin: str
 
 
 class Rates(NamedTuple):
@@ -39,7 +58,7 @@ class Known(NamedTuple):
       tests: those the teacher writes.
       fault: what is wrong with them, if anything.
       solutions: those the teacher writes, in its order.
-      right: those of them that pass all that is known of the problem.
+      right: those of them that do what the right one does on all calls of the problem.
     """
 
     problem: Problem
@@ -54,88 +73,108 @@ class Known(NamedTuple):
         return self.fault == "none" and bool(self.right)
 
 
-def problem_of(member: Member) -> Problem:
-    """The asserts of a family's member, by running it; its code is this package's own."""
-    names: dict = {}
-    exec(member.solution, names)
-    asserts = []
-    for arguments in member.arguments:
-        call = f"{member.name}({', '.join(map(repr, arguments))})"
-        asserts.append(f"assert {call} == {names[member.name](*arguments)!r}")
-    return Problem(member.question, member.name, member.solution, asserts)
+class Written(NamedTuple):
+    """What a teacher writes about a problem, but for what its tests expect.
+
+    Attributes:
+      problem, fault, solutions, right: of the `Known` that becomes of it.
+      calls: that its tests may make, those that must be among them first.
+      musts: how many these are.
+    """
+
+    problem: Problem
+    fault: Fault
+    solutions: list[str]
+    right: frozenset[str]
+    calls: list[str]
+    musts: int
 
 
-def make_known(
-    problems: Sequence[Problem],
+def problems_of(drafts: Sequence[Draft], limits: Limits) -> list[Problem]:
+    """Those drafts whose function works on enough of its calls."""
+    checked = usable([(draft.solution, draft.calls) for draft in drafts], limits)
+    return [
+        Problem(of.question, of.name, of.solution, calls, of.origin)
+        for of, calls in zip(drafts, checked)
+        if len(calls) >= _LEAST
+    ]
+
+
+def changes_of(
+    problems: Sequence[Problem], seed: int, solutions: int, limits: Limits
+) -> list[dict[str, frozenset[int]]]:
+    """Of each problem mutants of its solution, and the places of the calls that tell each."""
+    made = [
+        mutants(of.solution, seed_of(seed, of.question))[: (1 + _CHANGES) * solutions]
+        for of in problems
+    ]
+    asked = [Comparison(p.solution, of, p.calls, len(p.calls)) for p, of in zip(problems, made)]
+    return [
+        dict(zip(of, (one.shown for one in told or [])))
+        for of, told in zip(made, compared(asked, limits))
+    ]
+
+
+def written_of(
+    problem: Problem,
+    changes: dict[str, frozenset[int]],
     seed: int,
     tests: int,
     solutions: int,
-    telling: bool,
+    chosen: Author,
     rates: Rates,
-    limits: Limits,
-) -> list[Known]:
-    """What a teacher that errs at these rates writes about problems.
+) -> Written:
+    """What a teacher that errs at these rates writes about a problem.
 
     Args:
-      tests, solutions: of each.
-      telling: whether the tests are chosen to tell the wrong solutions from the right.
-      limits: of the programs that find out which solutions are wrong.
+      changes: mutants of the solution; the first of them are the wrong solutions.
+      tests, solutions: to write.
+      chosen: see `KnownTeacher`.
     """
-    draws = [random.Random(seed_of(seed, problem.question)) for problem in problems]
-    wrong = [
-        mutants(problem.solution, r.randrange(2**31))[:solutions]
-        for problem, r in zip(problems, draws)
-    ]
-    failed = failed_asserts([(w, p.asserts) for w, p in zip(wrong, problems)], limits)
-    return [
-        _known(problem, dict(zip(of, fails)), tests, solutions, telling, rates, r)
-        for problem, of, fails, r in zip(problems, wrong, failed, draws)
-    ]
-
-
-def _known(
-    problem: Problem,
-    failed: dict[str, set[int]],
-    tests: int,
-    solutions: int,
-    telling: bool,
-    rates: Rates,
-    r: random.Random,
-) -> Known:
+    r = random.Random(seed_of(seed, problem.question))
     unanswered, *faulty = rates
     kinds: list[Fault] = ["none", "trivial", "order", "mistaken"]
     fault = r.choices(kinds, [1 - sum(faulty), *faulty])[0]
-    written = list(failed)
+    written, unseen = list(changes)[:solutions], list(changes)[solutions:]
+    known = {"telling": list(written), "careful": unseen, "random": []}[chosen]
     if r.random() >= unanswered:
         # A right solution comes early; what comes after it is not looked at.
         written.insert(r.randrange(min(4, solutions)), problem.solution)
     else:
-        written = [solution for solution in written if failed[solution]]
+        written = [solution for solution in written if changes[solution]]
     written = written[:solutions]
-    right = {solution for solution in written if not failed.get(solution)}
-    order = r.sample(range(len(problem.asserts)), len(problem.asserts))
-    chosen = _telling(problem.asserts, order, list(failed.values()) if telling else [], tests)
-    return Known(problem, _spoilt(chosen, problem.name, fault), fault, written, frozenset(right))
+    right = frozenset(of for of in written if not changes.get(of))
+    order = r.sample(range(len(problem.calls)), len(problem.calls))
+    musts = _telling(order, [changes[of] for of in known], tests)
+    more = [place for place in order if place not in musts][: 2 * tests + 5]
+    calls = [problem.calls[place] for place in (*musts, *more)]
+    return Written(problem, fault, written, right, calls, len(musts))
 
 
-def _telling(
-    asserts: Sequence[str], order: Sequence[int], failed: Sequence[set[int]], count: int
-) -> list[str]:
-    """Tests that most wrong solutions fail, one after the other; then such as expect new values."""
-    left = [fails for fails in failed if fails]
+def known_of(written: Written, results: Sequence[str], tests: int) -> Known | None:
+    """The whole of it, given what its calls return; None if the returns are of no use for tests."""
+    if "" in results or len(set(results)) < _VALUES:
+        return None
+    taken = list(range(written.musts))
+    while len(taken) < tests:
+        # Those first that expect something new.
+        expected = {results[place] for place in taken}
+        left = [place for place in range(len(results)) if place not in taken]
+        taken.append(next((place for place in left if results[place] not in expected), left[0]))
+    asserts = [f"assert {written.calls[place]} == {results[place]}" for place in taken]
+    problem, fault = written.problem, written.fault
+    own = _spoilt(asserts, problem.name, fault)
+    return Known(problem, own, fault, written.solutions, written.right)
+
+
+def _telling(order: Sequence[int], told: Sequence[frozenset[int]], count: int) -> list[int]:
+    """Places, at most so many, each of which tells the most of what those before it do not."""
+    left = [places for places in told if places]
     chosen: list[int] = []
-    expected: set[str] = set()
-
-    def worth(place: int) -> tuple[int, bool]:
-        new = asserts[place].rpartition(" == ")[2] not in expected
-        return sum(place in fails for fails in left), new
-
-    while len(chosen) < count:
-        best = max((place for place in order if place not in chosen), key=worth)
-        chosen.append(best)
-        expected.add(asserts[best].rpartition(" == ")[2])
-        left = [fails for fails in left if best not in fails]
-    return [asserts[place] for place in chosen]
+    while left and len(chosen) < count:
+        chosen.append(max(order, key=lambda place: sum(place in places for places in left)))
+        left = [places for places in left if chosen[-1] not in places]
+    return chosen
 
 
 def _spoilt(tests: list[str], name: str, fault: Fault) -> list[str]:

@@ -11,14 +11,15 @@ from codellama_jax.instruct.run import kept
 def score(output_dir: str | Path, teacher: KnownTeacher) -> dict[str, Any]:
     """Precision and recall of keeping, of a finished pass that this teacher taught.
 
-    A solution is right when it passes every assert that is known of its question's function: those
-    of a few dozen calls, of which the tests are five. A kept triplet is right when its solution is
+    A solution is right when it does what its question's function does on every call that is known
+    of it, most of which no test makes. A kept triplet is right when its solution is
     and nothing is wrong with its tests. A question should be kept when nothing is wrong with its
     tests and a right solution was among those written.
 
     Returns:
-      {"questions", "keepable", "kept", "right", "precision", "recall", "wrong_solutions",
-      "bad_tests", "not_kept"}: counts, shares, and the questions that were missed.
+      {"questions", "from_libraries", "keepable", "kept", "right", "precision", "recall",
+      "wrong_solutions", "bad_tests", "not_kept"}: counts, shares, and the questions that were
+      missed.
     """
     triplets = kept(read_result(Path(output_dir) / "triplets.parquet"))
     found = [(triplet["solution"], teacher.known[triplet["question"]]) for triplet in triplets]
@@ -30,6 +31,7 @@ def score(output_dir: str | Path, teacher: KnownTeacher) -> dict[str, Any]:
     keepable = {question for question, of in teacher.known.items() if of.keepable}
     return {
         "questions": len(teacher.known),
+        "from_libraries": sum(bool(of.problem.origin) for of in teacher.known.values()),
         "keepable": len(keepable),
         "kept": len(triplets),
         "right": len(right),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from codellama_jax.corpus.shards import writing
 
 
 class Log:
-    """What a stage has finished so far, by key. After a kill it is read back.
+    """What a stage has finished so far, by key. After a kill it is read back. Threads may share it.
 
     A line that a kill cut short is cut off; its record is then made again.
     """
@@ -29,18 +30,18 @@ class Log:
                 self.done[record.pop("key")] = record
                 whole += len(line)
             self._file.truncate(whole)
-        self._path = path
+        self._path, self._lock = path, threading.Lock()
 
     def add(self, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Appends finished records, in one write."""
+        """Appends finished records, in one write; they are in the file when it returns."""
         records = list(records)
         data = "".join(
             json.dumps({"key": key, **record}) + "\n" for key, record in records
         ).encode()
-        with writing(self._path):
+        with self._lock, writing(self._path):
             while data:
                 data = data[self._file.write(data) :]
-        self.done.update(records)
+            self.done.update(records)
 
     def close(self) -> None:
         """Syncs and closes it."""

@@ -1,111 +1,118 @@
-"""Functions of a prepared corpus that run on their own, with asserts from their doctests."""
+"""Functions of Python libraries, and calls of them in doctests, tests and other code."""
 
 import ast
-import copy
+import random
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from codellama_jax.corpus import read_manifest, read_shard
-from codellama_jax.evaluation.sandbox import Limits, run_programs
-from codellama_jax.instruct.known_problems import Problem
-from codellama_jax.instruct.programs import solved
-from codellama_jax.instruct.reading import asserts
+from codellama_jax.corpus.collect import CollectSettings, collect, label_roots
+from codellama_jax.corpus.definitions import parse
+from codellama_jax.corpus.document import Candidate
+from codellama_jax.corpus.drops import Drops
+from codellama_jax.instruct.known_problems import Draft
+from codellama_jax.instruct.neighbours import literal_call, neighbours
+from codellama_jax.instruct.slices import Slice, slices
+from codellama_jax.instruct.teacher import seed_of
 
-_VARIED = 10  # calls like those of the doctests that are tried
-_SAID = re.compile(r"AssertionError: ([0-9a-f]+) ")
+_DEFINED = re.compile(r"^def ([a-z]\w*)\(", re.MULTILINE)
+_CALLED = re.compile(r"(?<!def )\b([a-z]\w*)\(\s*(?=[\d\[({\"'.-]|[bru][\"']|True|False|None)")
+_CALL_CHARACTERS = 200  # of a call that is looked at
+_GIVEN, _TRIED = 30, 300  # calls of a function that are taken, and that are looked at
+_TASK_CHARACTERS = (25, 500)
 
 
-def corpus_problems(corpus: str | Path, least: int, limits: Limits) -> list[Problem]:
-    """The dialogues about functions whose doctests pass, with at least so many asserts each.
+class _Found(NamedTuple):
+    """A function that runs alone, where it is from, and its calls that are written somewhere."""
 
-    Few functions have as many doctests. The others get more: the same calls with other literals,
-    and what the function returns for them. The code is other people's and runs in the sandbox.
+    of: Slice
+    origin: str
+    task: str
+    given: list[str]
+
+
+def library_drafts(roots: Sequence[str] | None, calls: int, seed: int) -> Iterator[Draft]:
+    """A question a function that runs on its own and that something calls with literals.
+
+    A question's calls are those that the function's library has (in doctests, in asserts of its
+    tests, anywhere), and neighbours of these.
+
+    Args:
+      roots: directories of Python; None for what the quickstart's corpus is drawn from, by gin's
+        `CollectSettings`.
+      calls: of a function.
+      seed: of the neighbours, and of the order, which mixes the libraries.
     """
-    found = [problem for record in _records(corpus) if (problem := _problem(record)) is not None]
-    programs = [solved(problem.solution, problem.asserts) for problem in found]
-    verdicts = run_programs(programs, limits)
-    running = [problem for problem, verdict in zip(found, verdicts) if verdict.passed]
-    calls = [(problem, call) for problem in running for call in _other_calls(problem)]
-    # What a program says is not to be trusted, but here it is only what a function returned.
-    asking = [
-        f"{problem.solution}\n\nassert False, repr({call}).encode().hex()\n"
-        for problem, call in calls
-    ]
-    more: dict[str, list[str]] = {}
-    for (problem, call), verdict in zip(calls, run_programs(asking, limits)):
-        if (value := _value(verdict.detail)) is not None:
-            more.setdefault(problem.question, []).append(f"assert {call} == {value}")
-    fuller = [p._replace(asserts=[*p.asserts, *more.get(p.question, [])]) for p in running]
-    fuller = [problem for problem in fuller if len(problem.asserts) >= least]
-    verdicts = run_programs([solved(p.solution, p.asserts) for p in fuller], limits)
-    return [problem for problem, verdict in zip(fuller, verdicts) if verdict.passed]
+    packages: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in collect(label_roots(roots), CollectSettings(), Drops()):
+        if candidate.language == "python" and candidate.file.endswith(".py"):
+            label = candidate.package.partition("/")[0]
+            # The tests of all of the standard library are one package of it.
+            whole = roots is not None or label == "stdlib"
+            packages[label if whole else candidate.package].append(candidate)
+    sources: dict[str, _Found] = {}
+    for name in sorted(packages):
+        for found in _of_package(packages[name]):
+            sources.setdefault(found.of.source, found)
+    shuffled = list(sources.values())
+    random.Random(seed).shuffle(shuffled)
+    for of, origin, task, given in shuffled:
+        more = neighbours(given, calls - len(given), seed_of(seed, origin))
+        question = f"Write a Python function `{of.definition.signature}`: {task}"
+        yield Draft(question, of.definition.name, of.source, [*given, *more], origin)
 
 
-def _records(corpus: str | Path) -> Iterator[dict]:
-    for split in read_manifest(corpus)["sources"]["dialogues"].values():
-        for shard in split["shards"]:
-            yield from read_shard(Path(corpus) / "dialogues" / shard["file"])
+def _of_package(files: Sequence[Candidate]) -> Iterator[_Found]:
+    texts = {of.path: text for of in files if (text := _read(of.file))}
+    defined = {path: set(_DEFINED.findall(text)) for path, text in texts.items()}
+    given = _calls(texts, set().union(*defined.values()) if defined else set())
+    for path, names in defined.items():
+        if names.isdisjoint(given) or (tree := parse(texts[path])) is None:
+            continue
+        for of in slices(texts[path], tree):
+            name = of.definition.name
+            task = " ".join(of.definition.docstring.split("\n\n")[0].split())
+            least, most = _TASK_CHARACTERS
+            if name in given and ">>>" not in task and least <= len(task) <= most:
+                yield _Found(of, f"{path}#{name}", task, given[name])
 
 
-def _problem(record: dict) -> Problem | None:
-    name = record["path"].rpartition("#")[2]
-    tests = [test for test in record["tests"] if _call(test, name) is not None]
-    if not tests:
-        return None
-    ask = record["messages"][0]["content"].partition("\nYour code should pass")[0]
-    return Problem(" ".join(ask.split()), name, record["messages"][1]["content"], tests)
-
-
-def _call(test: str, name: str) -> ast.Call | None:
-    """The call in an assert of the form `name(literals) == literal`."""
-    node = asserts(test)[0].test
-    if not isinstance(node, ast.Compare) or not isinstance(node.left, ast.Call):
-        return None
-    call = node.left
-    named = isinstance(call.func, ast.Name) and call.func.id == name
-    return call if named and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq) else None
-
-
-def _other_calls(problem: Problem) -> list[str]:
-    given = [_call(test, problem.name) for test in problem.asserts]
-    known = {ast.unparse(call) for call in given}
-    found = dict.fromkeys(ast.unparse(other) for call in given for other in _varied(call))
-    return [call for call in found if call not in known][:_VARIED]
-
-
-def _varied(call: ast.Call) -> Iterator[ast.Call]:
-    """The call with one of its literals changed."""
-    for place, node in enumerate(ast.walk(call)):
-        if isinstance(node, ast.Constant):
-            for value in _others(node.value):
-                other = copy.deepcopy(call)
-                list(ast.walk(other))[place].value = value
-                yield other
-        elif isinstance(node, ast.List | ast.Tuple) and len(node.elts) > 1:
-            other = copy.deepcopy(call)
-            list(ast.walk(other))[place].elts.reverse()
-            yield other
-
-
-def _others(value: object) -> Sequence[object]:
-    if isinstance(value, bool):
-        return (not value,)
-    if isinstance(value, int):
-        return (value + 1, value * 3 + 2)
-    if isinstance(value, float):
-        return (value + 1.0,)
-    if isinstance(value, str) and value:
-        return (value[::-1], value + value[:1], value[1:])
-    return ()
-
-
-def _value(detail: str) -> str | None:
-    said = _SAID.match(detail)
-    if said is None:
-        return None
+def _read(file: str) -> str | None:
     try:
-        value = bytes.fromhex(said[1]).decode()
-        return value if ast.literal_eval(value) is not None else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with open(file, encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError):
         return None
+
+
+def _calls(texts: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:
+    """Of each function the calls with literals that are written somewhere, as they are parsed."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    tried: Counter[str] = Counter()
+    for text in texts.values():
+        for match in _CALLED.finditer(text):
+            name = match[1]
+            if name in names and len(found[name]) < _GIVEN and tried[name] < _TRIED:
+                tried[name] += 1
+                written = text[match.start(1) : match.start(1) + _CALL_CHARACTERS]
+                if (call := _whole_call(written, name)) is not None:
+                    found[name][call] = None
+    return {name: list(calls) for name, calls in found.items() if calls}
+
+
+def _whole_call(text: str, name: str) -> str | None:
+    """The call that a text begins with, if its arguments are literals."""
+    end = text.find(")")
+    while end >= 0:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call = ast.parse(text[: end + 1], mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            end = text.find(")", end + 1)
+            continue
+        found = literal_call(call, name)
+        return ast.unparse(found) if found and (found.args or found.keywords) else None
+    return None

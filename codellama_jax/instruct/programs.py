@@ -2,16 +2,16 @@
 
 import ast
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from codellama_jax.errors import UserError
-from codellama_jax.evaluation.sandbox import Limits, run_programs
+from codellama_jax.evaluation.sandbox import Limits, Verdict, run_programs
 from codellama_jax.instruct.log import Log
 from codellama_jax.instruct.reading import expected_values
 from codellama_jax.instruct.teacher import seed_of
 
-_CHUNK = 16  # programs between two writes of the log
 _CONSTANTS = ("None", "True", "False", "0", "1", "''", "[]", "{}", "()", "set()")
 
 
@@ -33,18 +33,43 @@ class Execution:
         Raises:
           UserError: a program could not be run, through no fault of its own.
         """
-        limits = replace(self.limits, hash_seed=hash_seed)
+        read = self.read(programs, log, lambda key, of: {"status": of.status}, hash_seed=hash_seed)
+        return {key: record["status"] for key, record in read.items()}
+
+    def read(
+        self,
+        programs: Mapping[str, str],
+        log: Log,
+        record: Callable[[str, Verdict], dict[str, Any]],
+        hash_seed: int = 0,
+        patience: int = 1,
+    ) -> dict[str, dict[str, Any]]:
+        """What is recorded of each program, by key; those that the log has are not run again.
+
+        Args:
+          record: of a key and its verdict. A detail may hold addresses and times, other ones each
+            time, and is a program's own claim.
+          patience: how many times the limits on time a program has.
+
+        Raises:
+          UserError: a program could not be run, through no fault of its own.
+        """
+        limits = replace(
+            self.limits,
+            hash_seed=hash_seed,
+            wall_seconds=patience * self.limits.wall_seconds,
+            cpu_seconds=patience * self.limits.cpu_seconds,
+        )
         waiting = [key for key in programs if key not in log.done]
-        for start in range(0, len(waiting), _CHUNK):
-            keys = waiting[start : start + _CHUNK]
-            texts = [programs[key] for key in keys]
-            verdicts = run_programs(texts, limits, unsandboxed=self.unsandboxed)
-            for key, verdict in zip(keys, verdicts):
-                if verdict.status == "error":
-                    raise UserError(f"the sandbox failed on {key}: {verdict.detail}")
-            # The status alone: a detail may hold addresses and times, other ones each time.
-            log.add((key, {"status": v.status}) for key, v in zip(keys, verdicts))
-        return {key: log.done[key]["status"] for key in programs}
+
+        def heard(place: int, verdict: Verdict) -> None:
+            if verdict.status == "error":
+                raise UserError(f"the sandbox failed on {waiting[place]}: {verdict.detail}")
+            log.add([(waiting[place], record(waiting[place], verdict))])
+
+        texts = [programs[key] for key in waiting]
+        run_programs(texts, limits, unsandboxed=self.unsandboxed, heard=heard)
+        return {key: log.done[key] for key in programs}
 
 
 def solved(solution: str, tests: Sequence[str]) -> str:

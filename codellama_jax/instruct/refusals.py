@@ -73,11 +73,12 @@ def measure_refusals(
 
 
 def _answers(teacher: Teacher, stage: str, prompts: list[str], sampling: Sampling) -> list[str]:
-    asks = [Ask(str(number), prompt) for number, prompt in enumerate(prompts)]
+    asks = [Ask(str(number), text, seed=number) for number, text in enumerate(prompts)]
     groups = [asks[start : start + teacher.group] for start in range(0, len(asks), teacher.group)]
     with ThreadPoolExecutor(teacher.concurrency) as pool:
-        answered = pool.map(lambda group: teacher.answer(stage, group, sampling), groups)
-        return [answer for of in answered for answer in of]
+        answered = pool.map(lambda group: list(teacher.answer(stage, group, sampling)), groups)
+        texts = {ask.key: text for of in answered for ask, text in of}
+    return [texts[ask.key] for ask in asks]
 
 
 def _kind(prompt: str, answer: str, word: str) -> Kind:

@@ -11,6 +11,7 @@ from codellama_jax.corpus.decontaminate import DecontaminateSettings, Matcher
 from codellama_jax.corpus.evaluation_sets import read_evaluation_sets
 from codellama_jax.corpus.files.atomic import replacing
 from codellama_jax.errors import UserError
+from codellama_jax.evaluation.benchmarks.security import SEVERITIES
 from codellama_jax.evaluation.sandbox import Limits, available
 from codellama_jax.generation import Sampling
 from codellama_jax.instruct.programs import Execution
@@ -18,6 +19,7 @@ from codellama_jax.instruct.questions import ask_questions
 from codellama_jax.instruct.run import kept, opened
 from codellama_jax.instruct.solutions import ask_solutions
 from codellama_jax.instruct.statistics import statistics, table
+from codellama_jax.instruct.strength import Strength
 from codellama_jax.instruct.teacher import Teacher
 from codellama_jax.instruct.templates import Templates
 from codellama_jax.instruct.triplets import make_triplets
@@ -43,6 +45,7 @@ def self_instruct(
     test_sampling: Sampling = _PROGRAMS,
     solution_sampling: Sampling = _PROGRAMS,
     most_alike: int | None = None,
+    insecure: str | None = None,
     unsandboxed: bool = False,
 ) -> dict[str, Any]:
     """Makes dialogues whose code was run: the first solution that passes a question's tests.
@@ -62,6 +65,8 @@ def self_instruct(
       question_sampling, test_sampling, solution_sampling: of the teachers.
       most_alike: of solutions that differ only in names, constants and docstrings, at most so many
         are kept; None for all.
+      insecure: severity ("LOW", "MEDIUM", "HIGH") from which on a finding of bandit, which reads
+        and runs nothing, drops a solution; None for no such scan.
       unsandboxed: run generated programs without a sandbox, at your own risk.
 
     Returns:
@@ -81,7 +86,14 @@ def self_instruct(
     for name, number in numbers.items():
         if number < 1:
             raise UserError(f"self_instruct.{name} = {number}: set it to 1 or more")
+    if insecure is not None and insecure not in SEVERITIES:
+        raise UserError(
+            f"self_instruct.insecure = {insecure!r}: set it to one of {', '.join(SEVERITIES)}, or"
+            " None"
+        )
     templates, against, limits = Templates(), DecontaminateSettings(), Limits()
+    strength = Strength()
+    strength.check()
     sets = read_evaluation_sets(against.packaged, against.files, against.fields, against.task_field)
     teachers = {"questioner": questioner, "tester": tester, "solver": solver}
     samplings = [
@@ -92,10 +104,12 @@ def self_instruct(
         **numbers,
         "seed": seed,
         "most_alike": most_alike,
+        "insecure": insecure,
         "teachers": {role: dict(teacher.describe()) for role, teacher in teachers.items()},
         "samplings": [asdict(sampling) for sampling in samplings],
         "templates": templates.digests(),
         "limits": asdict(limits),
+        "strength": asdict(strength),
         "decontaminate": asdict(against),
         "evaluation_sets": {of.file: of.sha256 for of in sets},
     }
@@ -118,8 +132,8 @@ def self_instruct(
         solutions = run.stage(
             "solutions",
             lambda: ask_solutions(
-                run, kept(tests), solver, templates, matcher, solved, execution,
-                solutions_per_question,
+                run, kept(tests), solver, templates, matcher, solved, execution, strength,
+                insecure, solutions_per_question,
             ),
         )  # fmt: skip
         triplets = run.stage(

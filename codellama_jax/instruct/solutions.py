@@ -4,12 +4,15 @@ import ast
 from collections.abc import Sequence
 
 from codellama_jax.corpus.decontaminate import Matcher
+from codellama_jax.evaluation.benchmarks.security import SEVERITIES, scan
 from codellama_jax.generation import Sampling
 from codellama_jax.instruct.generate import generate
+from codellama_jax.instruct.log import Log
 from codellama_jax.instruct.programs import Execution, reordered, solved
 from codellama_jax.instruct.questions import overlaps, provenance
 from codellama_jax.instruct.reading import asserts, block, parse, signature_agrees
 from codellama_jax.instruct.run import Record, Run
+from codellama_jax.instruct.strength import Strength
 from codellama_jax.instruct.teacher import Ask, Teacher
 from codellama_jax.instruct.templates import Templates
 
@@ -24,11 +27,16 @@ def ask_solutions(
     matcher: Matcher,
     sampling: Sampling,
     execution: Execution,
+    strength: Strength,
+    insecure: str | None,
     count: int,
 ) -> list[Record]:
     """One record a solution, `count` of them a question; those not dropped are the ones kept.
 
     The first test of a question is shown, the others are hidden.
+
+    Args:
+      insecure: see `self_instruct`.
     """
     asks = []
     for record in tested:
@@ -44,6 +52,8 @@ def ask_solutions(
             "number": ask.number,
             **_read(answer["text"], by_id[ask.key.partition("/")[0]]),
             "statuses": [],
+            "changed": None,
+            "told": None,
             **provenance(answer),
         }
         for ask, answer in zip(asks, answers)
@@ -51,7 +61,13 @@ def ask_solutions(
     usable = [record for record in records if record["dropped"] is None]
     for record, reason in zip(usable, overlaps(matcher, [r["solution"] for r in usable])):
         record["dropped"] = reason
-    _judge(run, [record for record in usable if record["dropped"] is None], by_id, execution)
+    candidates = [record for record in usable if record["dropped"] is None]
+    if insecure is not None:
+        for record, found in zip(candidates, scan([r["solution"] for r in candidates])):
+            if any(SEVERITIES.index(s) >= SEVERITIES.index(insecure) for s in found):
+                record["dropped"] = "insecure"
+        candidates = [record for record in candidates if record["dropped"] is None]
+    _judge(run, candidates, by_id, execution, strength)
     return records
 
 
@@ -69,13 +85,17 @@ def _read(text: str, tested: Record) -> Record:
 
 
 def _judge(
-    run: Run, candidates: Sequence[Record], by_id: dict[str, Record], execution: Execution
+    run: Run,
+    candidates: Sequence[Record],
+    by_id: dict[str, Record],
+    execution: Execution,
+    strength: Strength,
 ) -> None:
-    """Runs the candidates of each question in turn until one passes, and says how each ended."""
+    """Runs the candidates of each question in turn until one is kept, and says how each ended."""
     waiting: dict[str, list[Record]] = {}
     for record in candidates:
         waiting.setdefault(record["id"], []).append(record)
-    with run.log("solutions/verdicts") as log:
+    with run.log("solutions/verdicts") as log, run.log("solutions/strength") as strengths:
         while waiting:
             turn = [of.pop(0) for of in waiting.values()]
             for repeat in range(_RUNS):
@@ -93,12 +113,38 @@ def _judge(
                         record["statuses"].append(statuses[key])
             for record in turn:
                 first = record["statuses"][0]
-                if record["statuses"] == ["passed"] * _RUNS:
+                if record["statuses"] != ["passed"] * _RUNS:
+                    record["dropped"] = "flaky" if first == "passed" else first
+            if strength.least is not None:
+                _drop_untold(turn, by_id, execution, strength, strengths)
+            for record in turn:
+                if record["dropped"] is None:
                     for later in waiting.pop(record["id"]):
                         later["dropped"] = "another passed before"
-                else:
-                    record["dropped"] = "flaky" if first == "passed" else first
             waiting = {key: of for key, of in waiting.items() if of}
+
+
+def _drop_untold(
+    turn: Sequence[Record],
+    by_id: dict[str, Record],
+    execution: Execution,
+    strength: Strength,
+    log: Log,
+) -> None:
+    """Drops those that passed, but that the tests do not tell from what is like them."""
+    passed = {
+        f"{record['id']}/{record['number']:03d}": record
+        for record in turn
+        if record["dropped"] is None
+    }
+    asked = {
+        key: (record["solution"], by_id[record["id"]]["function"], by_id[record["id"]]["tests"])
+        for key, record in passed.items()
+    }
+    for key, found in strength.measure(asked, execution, log).items():
+        passed[key].update(found)
+        if not strength.enough(found):
+            passed[key]["dropped"] = "tests too weak"
 
 
 def _program(record: Record, tests: Sequence[str], repeat: int) -> str:

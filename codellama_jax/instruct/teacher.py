@@ -1,7 +1,7 @@
 """What every teacher can be asked, whoever answers."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from codellama_jax.generation import Sampling
@@ -16,20 +16,21 @@ class Ask(NamedTuple):
       question: what it is about; "" where questions themselves are asked for. Only a teacher that
         looks its answers up needs it.
       number: which of several answers to the same prompt.
+      seed: of this answer, in [0, 2**31), whatever else is asked.
     """
 
     key: str
     prompt: str
     question: str = ""
     number: int = 0
+    seed: int = 0
 
 
 class Teacher(Protocol):
     """Writes questions, tests or solutions.
 
     Attributes:
-      group: asks that are answered in one call; neighbours in a stage's order, whatever was
-        answered before, so that a call that is made again is the same call.
+      group: asks that are handed over in one call.
       concurrency: calls at a time.
     """
 
@@ -39,8 +40,14 @@ class Teacher(Protocol):
     def describe(self) -> Mapping[str, Any]:
         """Everything about it that decides its answers; JSON."""
 
-    def answer(self, stage: str, asks: Sequence[Ask], sampling: Sampling) -> list[str]:
-        """Texts in the order of the asks; the same call gives the same texts where it can."""
+    def answer(
+        self, stage: str, asks: Sequence[Ask], sampling: Sampling
+    ) -> Iterator[tuple[Ask, str]]:
+        """Each ask with its text, in any order, as soon as there is one.
+
+        A text follows from the ask and the sampling, where the teacher can see to it; `Ask.seed`
+        stands for the sampling's own.
+        """
 
 
 def seed_of(*parts: Any) -> int:

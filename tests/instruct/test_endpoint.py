@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import time
 
 import pytest
 
@@ -79,6 +80,11 @@ def teacher_of(server, **changes):
     return EndpointTeacher(server.url, "some-model", first_wait_seconds=0.01, **changes)
 
 
+def text_of(teacher, stage, ask):
+    ((_, text),) = teacher.answer(stage, [ask], SAMPLING)
+    return text
+
+
 def said(body):
     return body["messages"][-1]["content"]
 
@@ -87,7 +93,8 @@ def test_it_sends_what_it_should_and_tries_again(serve, monkeypatch):
     monkeypatch.setenv("SOME_KEY", "secret")
     server = serve(lambda body: said(body).upper(), [503, "hang up", 429, 500])
     teacher = teacher_of(server, key_variable="SOME_KEY", system="Be brief.")
-    assert teacher.answer("tests", [Ask("0", "hello")], SAMPLING) == ["HELLO"]
+    ask = Ask("0", "hello", seed=7)
+    assert list(teacher.answer("tests", [ask], SAMPLING)) == [(ask, "HELLO")]
     assert len(server.seen) == 5
     for path, headers, body in server.seen:
         assert path == "/v1/chat/completions"
@@ -118,15 +125,25 @@ def test_it_sends_what_it_should_and_tries_again(serve, monkeypatch):
 def test_what_cannot_be_mended_is_told(serve, failures, message, requests):
     server = serve(said, failures)
     with pytest.raises(UserError, match=message):
-        teacher_of(server, retries=2).answer("tests", [Ask("0", "hello")], SAMPLING)
+        list(teacher_of(server, retries=2).answer("tests", [Ask("0", "hello")], SAMPLING))
     assert len(server.seen) == requests
 
 
 def test_no_key_is_sent_without_the_variable(serve, monkeypatch):
     monkeypatch.delenv("SOME_KEY", raising=False)
     server = serve(said)
-    teacher_of(server, key_variable="SOME_KEY").answer("tests", [Ask("0", "x")], SAMPLING)
+    list(teacher_of(server, key_variable="SOME_KEY").answer("tests", [Ask("0", "x")], SAMPLING))
     assert "authorization" not in {name.lower() for name in server.seen[0][1]}
+
+
+def test_requests_keep_the_distance_that_is_asked_for(serve):
+    server = serve(said, [429])
+    teacher = teacher_of(server, requests_per_minute=1200, retries=1)
+    began = time.monotonic()
+    assert len(list(teacher.answer("tests", [Ask(str(n), "x") for n in range(3)], SAMPLING))) == 3
+    assert len(server.seen) == 4 and time.monotonic() - began >= 3 * 60 / 1200
+    with pytest.raises(UserError, match="requests_per_minute = 0: set it above 0"):
+        teacher_of(server, requests_per_minute=0)
 
 
 def test_a_whole_pass_over_it_with_a_breakdown_in_between(serve, teacher, tmp_path):
@@ -140,7 +157,7 @@ def test_a_whole_pass_over_it_with_a_breakdown_in_between(serve, teacher, tmp_pa
         with lock:  # asked once more after the breakdown, it says the same to the same seed
             number = given.setdefault((prompt, body["seed"]), len(given))
         if prompt.startswith("You prepare"):
-            return teacher.answer("questions", [Ask("", "", number=number)], SAMPLING)[0]
+            return text_of(teacher, "questions", Ask("", "", number=number))
         question = prompt.rpartition("Task: ")[2].partition("\nTest: ")[0]
         if "[/PYTHON]" in prompt:
             if len(met) < 2:
@@ -148,7 +165,7 @@ def test_a_whole_pass_over_it_with_a_breakdown_in_between(serve, teacher, tmp_pa
                 together.wait(60)
             solution = teacher.known[question].problem.solution
             return f"Here it is.\n[PYTHON]\n{solution}\n[/PYTHON]"
-        return teacher.answer("tests", [Ask("", "", question)], SAMPLING)[0]
+        return text_of(teacher, "tests", Ask("", "", question))
 
     server = serve(reply, [None] * 12 + [401])
     asked = teacher_of(server, concurrency=4)

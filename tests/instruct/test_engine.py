@@ -37,7 +37,8 @@ def test_answers_do_not_depend_on_interruptions(checkpoint, tmp_path):
     teacher = EngineTeacher(checkpoint, group=3)
     whole = answers(teacher, ASKS, tmp_path / "whole.jsonl")
     assert len(set(whole[::2])) > 1  # samples of one prompt differ
-    # A start that ended in the middle of the second call: its first line alone is there.
+    assert answers(EngineTeacher(checkpoint, group=7), ASKS, tmp_path / "large.jsonl") == whole
+    # A start that ended in the middle of the second call.
     lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:20])
     assert answers(teacher, ASKS, tmp_path / "cut.jsonl") == whole

@@ -19,7 +19,7 @@ class Parrot:
 
     def answer(self, stage, asks, sampling):
         self.asked += [ask.prompt for ask in asks]
-        return [self.text for _ in asks]
+        return ((ask, self.text) for ask in asks)
 
 
 def test_every_probe_is_asked_and_judged_by_rules(tmp_path, capsys):

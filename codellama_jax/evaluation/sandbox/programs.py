@@ -20,7 +20,7 @@ What a program written against this very harness can still do is in ``docs/threa
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -46,6 +46,7 @@ def run_programs(
     workers: int | None = None,
     unsandboxed: bool = False,
     language: str = "python",
+    heard: Callable[[int, Verdict], None] | None = None,
 ) -> list[Verdict]:
     """One verdict per program, in order.
 
@@ -56,6 +57,7 @@ def run_programs(
       unsandboxed: runs the programs with the limits alone, free to read and write whatever this
         user can: only for programs you have read.
       language: of the programs, by MultiPL-E's name.
+      heard: is told a program's place and verdict as soon as it has ended, in a thread of its own.
 
     Raises:
       UserError: bubblewrap does not work, or the language's tools are missing.
@@ -63,11 +65,16 @@ def run_programs(
     if reason := available(language, unsandboxed):
         raise UserError(f"cannot run generated programs: {reason}")
     limits = limits or Limits()
+
+    def run(place: int, text: str) -> Verdict:
+        verdict = run_program(text, limits, unsandboxed, language)
+        if heard is not None:
+            heard(place, verdict)
+        return verdict
+
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         try:
-            return list(
-                pool.map(lambda text: run_program(text, limits, unsandboxed, language), programs)
-            )
+            return list(pool.map(run, *zip(*enumerate(programs)))) if programs else []
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
