@@ -110,6 +110,26 @@ def test_there_is_no_network():
         assert both_ways(text).status == "failed"
 
 
+def test_the_kernel_refuses_a_process_too_many():
+    """However late the supervisor looks: the program itself is told, before it has too many."""
+    if os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"]).returncode:
+        pytest.skip("root may not mount here, and what runs as root is refused nothing")
+    text = f"""
+import os, time
+for _ in range({Limits.processes}):
+    try:
+        child = os.fork()
+    except BlockingIOError:
+        break
+    if not child:
+        time.sleep(60)
+else:
+    raise RuntimeError("none was refused")
+"""
+    verdict = run_program(text, Limits(wall_seconds=20.0, cpu_seconds=20))
+    assert verdict.passed, verdict
+
+
 def running(marker):
     """Processes of the whole machine, those inside sandboxes too, with `marker` as an argument."""
     found = []

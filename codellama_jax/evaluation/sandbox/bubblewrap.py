@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from codellama_jax.evaluation.sandbox.limits import Limits
 from codellama_jax.evaluation.sandbox.process import ENVIRONMENT, execute
 
 _NOBODY = "65534"
+_ASIDE = "/mnt"  # covered in a mount namespace of ours alone
 
 
 @functools.cache
@@ -22,16 +24,15 @@ def launcher() -> tuple[tuple[str, ...], str | None]:
     told = subprocess.run([bwrap, "--help"], capture_output=True, text=True)
     if "--disable-userns" not in told.stdout + told.stderr:
         return (), f"{bwrap} is too old; install bubblewrap 0.8 or newer"
-    # Root gives up being root first, if the interpreter can be reached without: what stays root's
-    # is root's on the host, and the kernel does not count its processes (the supervisor does).
-    nobody = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
-    ways = [nobody, []] if os.geteuid() == 0 and shutil.which("setpriv") else [[]]
     # Read-only, because root may write to its /proc/sys. Containers may forbid a new /proc, and
     # programs do without.
     procs = (["--proc", "/proc", "--remount-ro", "/proc"], [])
     limits = Limits(wall_seconds=20.0, cpu_seconds=20)
     failures = []
-    for trial in [(*way, bwrap, *_containment(), *proc) for way in ways for proc in procs]:
+    trials = (
+        (*before, bwrap, *_containment(found), *proc) for before, found in _ways() for proc in procs
+    )
+    for trial in trials:
         verdict = execute([*trial, *sized(limits)], "assert 1", limits, contained=True)
         if verdict.passed:
             return trial, None
@@ -43,8 +44,47 @@ def launcher() -> tuple[tuple[str, ...], str | None]:
     )
 
 
-def _containment() -> list[str]:
-    """bubblewrap's arguments but for those that depend on the limits or on this machine."""
+def _prefix() -> str:
+    return os.path.realpath(sys.base_prefix)
+
+
+def _ways() -> Iterator[tuple[list[str], str]]:
+    """What to start bubblewrap with, the safest first, and where it then finds the prefix."""
+    # Root gives up being root first: what stays root's is root's on the host, and the kernel
+    # refuses it no process (the supervisor counts too, but on a busy machine it comes too late).
+    if os.geteuid() == 0 and shutil.which("setpriv"):
+        yield ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"], _prefix()
+    if os.geteuid() == 0 and (place := _mounted_aside()):
+        # It clears the groups as well.
+        yield ["nsenter", f"--mount={place}", f"--setuid={_NOBODY}", f"--setgid={_NOBODY}"], _ASIDE
+    yield [], _prefix()
+
+
+@functools.cache
+def _mounted_aside() -> str | None:
+    """A mount namespace that shows the interpreter's prefix at `_ASIDE`, if root may make one.
+
+    An interpreter below /root cannot be reached by others otherwise. An open descriptor holds the
+    namespace, so that it is gone with this process.
+    """
+    if not (shutil.which("unshare") and shutil.which("nsenter")):
+        return None
+    # A slave: what the host unmounts later is not kept busy.
+    command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c"]
+    command += [f'mount --bind "$0" {_ASIDE} && echo bound && read -r _', _prefix()]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as holder:
+        if not holder.stdout.readline():
+            return None
+        held = os.open(f"/proc/{holder.pid}/ns/mnt", os.O_RDONLY)
+    return f"/proc/{os.getpid()}/fd/{held}"
+
+
+def _containment(found: str) -> list[str]:
+    """bubblewrap's arguments but for those that depend on the limits or on this machine.
+
+    `found`: where the interpreter's prefix can be reached.
+    """
     arguments = [
         "--unshare-user",
         "--disable-userns",
@@ -71,9 +111,8 @@ def _containment() -> list[str]:
     places = ["ld.so.cache", "php", "mono", *(p.name for p in Path("/etc").glob("java-*"))]
     for place in places:
         arguments += ["--ro-bind-try", f"/etc/{place}", f"/etc/{place}"]
-    prefix = os.path.realpath(sys.base_prefix)
-    if not Path(prefix).is_relative_to("/usr"):
-        arguments += ["--ro-bind", prefix, prefix]
+    if not Path(_prefix()).is_relative_to("/usr"):
+        arguments += ["--ro-bind", found, _prefix()]
     return arguments
 
 

@@ -84,7 +84,7 @@ def watch(
         if left <= 0:
             return "timeout", f"still running after {limits['wall']:g} s"
         if counts:
-            # The kernel's limits are per process, and it does not count processes for root.
+            # The kernel's limits are per process, and it refuses the host's root no process.
             count, size = usage()
             if count > limits["processes"]:
                 return "failed", f"started more than {limits['processes']} processes"
