@@ -40,7 +40,7 @@ PROGRAMS = {
         "assert.deepEqual(f(1),2);",
         "  return x + 1;\n}\n",
         "  return x;\n}\n",
-        "  (globalThis as any).process.exit(0);\n}\n",
+        "  (globalThis as any).process.exit(0); return x;\n}\n",
         '  return require("fs").existsSync("/etc/passwd") ? x + 1 : 0;\n}\n',
     ),
     "cs": (
