@@ -91,10 +91,9 @@ def measure(
     }
 
 
-def small_pass(folder: str, questions: int, noted: str) -> None:
+def small_pass(teacher: Witnessed, folder: str, noted: str) -> None:
     """What is killed."""
     gin.parse_config("Strength.least = 0.9\nLimits.wall_seconds = 10.0")
-    teacher = Witnessed(questions, solutions=_SOLUTIONS, chosen="random", questions_per_prompt=5)
     teacher.file, teacher.lock = noted, threading.Lock()
     with contextlib.redirect_stdout(io.StringIO()):
         self_instruct(
@@ -109,9 +108,12 @@ def killed(folder: Path, questions: int, kills: int) -> dict[str, Any]:
     context.set_forkserver_preload(["codellama_jax.instruct"])
     draw = random.Random(0)
     place, noted = folder / "killed", folder / "killed.noted"
+    teacher = Witnessed(questions, solutions=_SOLUTIONS, chosen="random", questions_per_prompt=5)
+    # What it knows goes along with it: no start has to find it out again.
+    asked = len(teacher.known)
 
     def start(name: str) -> multiprocessing.Process:
-        arguments = (str(folder / name), questions, str(folder / f"{name}.noted"))
+        arguments = (teacher, str(folder / name), str(folder / f"{name}.noted"))
         process = context.Process(target=small_pass, args=arguments)
         process.start()
         return process
@@ -140,6 +142,7 @@ def killed(folder: Path, questions: int, kills: int) -> dict[str, Any]:
     files = [{p.name: p.read_bytes() for p in sorted((folder / name).iterdir()) if p.is_file()}
              for name in ("whole", "killed")]  # fmt: skip
     return {
+        "questions": asked,
         "kills": done,
         "files": sorted(files[0]),
         "same": files[0] == files[1],
