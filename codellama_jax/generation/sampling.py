@@ -22,7 +22,7 @@ class Sampling:
       top_p: nucleus: a token is dropped when the mass of the more probable ones exceeds it.
       top_k: a token is dropped when so many are more probable; 0 drops none.
       max_new_tokens: generated at most.
-      stop: a continuation is cut where the first of these texts begins in it.
+      stop: a continuation is cut where the first of these texts that is complete begins.
       logprobs: also give the log-probability of each new token, by the model as it is, before
         temperature, top_k and top_p.
       seed: with the request's number, decides the samples whatever else is in the batch.

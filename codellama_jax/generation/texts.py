@@ -8,9 +8,9 @@ _CUT = "\N{REPLACEMENT CHARACTER}"
 
 
 def stopped(text: str, stops: Sequence[str]) -> str:
-    """The text up to where the first of the stops begins in it."""
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
-    return text[: min(found)] if found else text
+    """The text up to where that stop begins which is complete first, as it is when text grows."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return text[: min(found)[1]] if found else text
 
 
 class GrowingText:

@@ -15,13 +15,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from codellama_jax.model import LlamaConfig
+from codellama_jax.model import LlamaConfig, product
 from codellama_jax.parallel import axis_rules, constrain
 from codellama_jax.training import Phase
 from codellama_jax.training.state import TrainState
 
 # What a remat policy adds to a value that it keeps: a name to know it by, and a fence.
 _KEEPING = ("name", "reduce_precision")
+# What many lines call: the value is told by the line that called it.
+_CALLED = (constrain.__name__, product.__name__)
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -172,7 +174,7 @@ def _origin(variable: Any, jaxpr: Any) -> str:
         for frame in (
             equation.source_info.traceback.frames if equation.source_info.traceback else ()
         ):
-            if frame.file_name.startswith(_PACKAGE) and frame.function_name != constrain.__name__:
+            if frame.file_name.startswith(_PACKAGE) and frame.function_name not in _CALLED:
                 place = f"{Path(frame.file_name).name}:{frame.line_num} {frame.function_name}"
                 axes = str(equation.source_info.name_stack)
                 return f"{place} ({axes})" if axes else place

@@ -16,9 +16,10 @@ from codellama_jax.generation.texts import GrowingText, stopped
         ("abc", (), "abc"),
         ("abc", ("d",), "abc"),
         ("abc", ("abc",), ""),
+        ("0123", ("123", "2"), "01"),
     ],
 )
-def test_a_text_is_cut_where_the_first_stop_begins(text, stops, expected):
+def test_a_text_is_cut_where_the_stop_begins_that_is_complete_first(text, stops, expected):
     assert stopped(text, stops) == expected
 
 
