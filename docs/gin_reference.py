@@ -52,7 +52,7 @@ class Configurable:
       path: of its file, relative to the package.
       summary: first paragraph of the docstring.
       parameters: those that gin may set: all fields of a dataclass, else the arguments with a
-        default; the others are the caller's.
+        default, but for those that its decorator denies; the others are the caller's.
     """
 
     name: str
@@ -77,11 +77,18 @@ def configurables() -> list[Configurable]:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
                 if ast.unparse(called) != "gin.configurable":
                     continue
-                given = {k.arg: k.value.value for k in getattr(decorator, "keywords", ())}
+                given = {
+                    word.arg: ast.literal_eval(word.value)
+                    for word in getattr(decorator, "keywords", ())
+                }
                 name = f"{given['module']}.{node.name}" if "module" in given else node.name
                 summary = _docstring(node).split("\n\n")[0]
                 summary = "" if summary.startswith(("Attributes:", "Args:")) else summary
-                parameters = list(_parameters(node, file, classes))
+                parameters = [
+                    parameter
+                    for parameter in _parameters(node, file, classes)
+                    if parameter.name not in given.get("denylist", ())
+                ]
                 place = path.relative_to(PACKAGE).as_posix()
                 found.append(Configurable(name, place, " ".join(summary.split()), parameters))
     return found

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from codellama_jax.evaluation.sandbox import Limits
-from codellama_jax.instruct.behaviour import Comparison, compared, usable
+from codellama_jax.instruct.behaviour import compared, usable
+from codellama_jax.instruct.behaviour_programs import Comparison
 from codellama_jax.instruct.mutants import mutants
 from codellama_jax.instruct.teacher import seed_of
 

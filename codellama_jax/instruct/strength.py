@@ -13,7 +13,7 @@ import gin
 
 from codellama_jax.errors import UserError
 from codellama_jax.evaluation.sandbox import Verdict
-from codellama_jax.instruct.behaviour import (
+from codellama_jax.instruct.behaviour_programs import (
     Comparison,
     at_once,
     comparison_program,

@@ -3,7 +3,7 @@
 from codellama_jax.runs.card import card
 from codellama_jax.runs.compare import compare_runs
 from codellama_jax.runs.curves import figure_svg, loss_figure
-from codellama_jax.runs.digests import damage, write_digests
+from codellama_jax.runs.digests import damage, read_beside, write_digests
 from codellama_jax.runs.lines import read_lines
 from codellama_jax.runs.listing import list_runs, tree
 from codellama_jax.runs.lock import holder, locked
@@ -26,6 +26,7 @@ __all__ = [
     "locked",
     "loss_figure",
     "planned_phases",
+    "read_beside",
     "read_lines",
     "read_metrics",
     "read_record",

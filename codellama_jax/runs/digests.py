@@ -11,10 +11,12 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+_T = TypeVar("_T")
 _FOLDER = "digests"
 _SMALL = 1 << 20  # bytes: records and indices
 _OWNER = re.compile(r"(?:^|/)ocdbt\.process_(\d+)/")
@@ -78,6 +80,27 @@ def damage(
             lambda path: _damage_of(folder / path, *mine[path], contents), largest_first
         )
         return min(filter(None, lines), default="")
+
+
+def read_beside(check: Callable[[], str], read: Callable[[], _T]) -> tuple[_T | None, str]:
+    """What is read, and what was found out beside it: (it, "") or (None, what is wrong).
+
+    Both need the same bytes, which come from the disk once. What a damaged file makes reading
+    raise is not told, but what is wrong with the file.
+
+    Args:
+      check: says what is wrong with the files, "" for nothing; runs in a thread of its own.
+      read: reads them; what it raises is raised where nothing is wrong.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(check)
+        try:
+            found = read()
+        except Exception:
+            if checked.result():
+                return None, checked.result()
+            raise
+        return (None, checked.result()) if checked.result() else (found, "")
 
 
 def _damage_of(path: Path, size: int, checksum: int, contents: bool) -> str:

@@ -23,22 +23,18 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from codellama_jax.errors import UserError
-from codellama_jax.parallel import gathered, is_first, wait_for_all
-from codellama_jax.runs import FOLDER, damage, saved_steps, write_digests
+from codellama_jax.runs import FOLDER, write_digests
 from codellama_jax.training.state import TrainState
-from codellama_jax.weights import restore_arrays
 
 
 @gin.configurable
 class PhaseCheckpoints:
-    """Saves and restores the state of one phase.
+    """Saves the state of one phase; resuming.py reads it.
 
     A save copies the state and returns; the files are written while training goes on.
 
     Args:
       directory: the phase's folder.
-      trusted: a step whose large files need not be read: nothing is restored from it here, and
-        whoever starts from it reads them. None trusts none.
       save_every: steps between saves; the last step is always saved, and so is the one at which
         the run is preempted.
       keep: the newest checkpoints kept, two at least, for the case that one is damaged.
@@ -52,15 +48,12 @@ class PhaseCheckpoints:
       UserError: fewer than two to keep.
 
     Attributes:
-      start: step of the newest whole checkpoint, 0 when there is none. Damaged ones after it were
-        told and put aside.
       stalled: seconds that training has waited for saves.
     """
 
     def __init__(
         self,
         directory: Path,
-        trusted: int | None,
         save_every: int = 100,
         keep: int = 2,
         permanent_every: int | None = None,
@@ -72,12 +65,11 @@ class PhaseCheckpoints:
             raise UserError(
                 f"PhaseCheckpoints.keep = {keep}: keep 2 at least, as the newest may be damaged"
             )
-        self._phase, self._save_every = directory, save_every
+        self._save_every = save_every
         self._directory = (directory / FOLDER).absolute()
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
         self.stalled = 0.0
-        self.start = self._newest_whole(trusted)
         policies: list[Any] = [preservation.LatestN(keep)]
         if permanent_every:
             policies.append(preservation.EveryNSteps(permanent_every))
@@ -136,7 +128,7 @@ class PhaseCheckpoints:
             step,
             args=ocp.args.Composite(
                 params=ocp.args.PyTreeSave(state.params),
-                optimizer=ocp.args.PyTreeSave(_optimizer_item(state)),
+                optimizer=ocp.args.PyTreeSave(optimizer_item(state)),
                 record=ocp.args.JsonSave(record),
             ),
             metrics=dict(metrics) if metrics else None,
@@ -145,18 +137,6 @@ class PhaseCheckpoints:
         self._sealing = threading.Thread(target=self._seal, args=(step,), name="digests")
         self._sealing.start()
         self.stalled += time.perf_counter() - began
-
-    def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state saved at `step`, in the layout of the abstract state `like`."""
-        folder = self._directory / str(step)
-        params = restore_arrays(folder / "params", like.params, strict=True)
-        optimizer = restore_arrays(folder / "optimizer", _optimizer_item(like), strict=True)
-        return TrainState(params, optimizer["moments"], optimizer["step"], optimizer["guard"])
-
-    def record(self, step: int) -> dict[str, Any]:
-        """The record saved at `step`."""
-        args = ocp.args.Composite(record=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args).record
 
     def wait(self) -> None:
         """Waits for the save under way and reports its errors."""
@@ -168,30 +148,6 @@ class PhaseCheckpoints:
         """Waits for the save under way, reports its errors and ends."""
         self.wait()
         self._manager.close()
-
-    def _newest_whole(self, trusted: int | None) -> int:
-        """Every process reads its part of the files; what one of them finds, all go by."""
-        for step in reversed(saved_steps(self._phase)):
-            folder = self._directory / str(step)
-            place = (jax.process_index(), jax.process_count())
-            found = damage(folder, process=place, contents=step != trusted)
-            finders = [number for number, bad in enumerate(gathered(bool(found))) if bad]
-            if not finders:
-                return step
-            if finders[0] == jax.process_index():
-                print(f"{found}: the checkpoint is put aside, the one before counts", flush=True)
-            if is_first():
-                self._put_aside(folder)
-            wait_for_all(f"put aside {folder}")
-        return 0
-
-    def _put_aside(self, folder: Path) -> None:
-        aside = self._phase / "damaged"
-        aside.mkdir(exist_ok=True)
-        number = 1
-        while (target := aside / f"{folder.name}.{number}").exists():
-            number += 1
-        folder.rename(target)
 
     def _check_room(self, step: int, state: TrainState) -> None:
         arrays = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
@@ -221,5 +177,6 @@ class PhaseCheckpoints:
             raise failure
 
 
-def _optimizer_item(state: TrainState) -> dict[str, Any]:
+def optimizer_item(state: TrainState) -> dict[str, Any]:
+    """What is saved as "optimizer"."""
     return {"moments": state.optimizer, "step": state.step, "guard": state.guard}

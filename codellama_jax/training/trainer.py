@@ -27,6 +27,7 @@ from codellama_jax.training.phase import Phase
 from codellama_jax.training.preemption import Preemption
 from codellama_jax.training.profile import Profile
 from codellama_jax.training.progress import Progress
+from codellama_jax.training.resuming import newest_whole
 from codellama_jax.training.state import abstract_state, state_from_params
 from codellama_jax.training.step import make_train_step
 from codellama_jax.training.watchdog import Watchdog
@@ -79,15 +80,17 @@ def train_phase(
       Interrupted: the machine is being taken away; the last step is saved.
     """
     began = time.time()
-    # One that is complete is only asked whether it is, unless another phase will start from it.
-    trusted = None if phase.name in settings.to_enter else phase.steps
-    checkpoints = PhaseCheckpoints(directory, trusted)
-    start = checkpoints.start
-    if start:
-        record = checkpoints.record(start)
-        check_settings(record, phase, config, settings.seed, directory)
-        if start == phase.steps:
-            return False
+    optimizer, guard = make_optimizer(param_axes(config)), Guard()
+    saved = newest_whole(
+        directory,
+        abstract_state(config, optimizer, mesh, guard),
+        lambda record: check_settings(record, phase, config, settings.seed, directory),
+        last=phase.steps,
+        trust_last=phase.name not in settings.to_enter,
+    )
+    if saved and saved.step == phase.steps:
+        return False
+    start = saved.step if saved else 0
 
     # Data: a function of the step, so that resuming is a number.
     stream = RowStream(phase.mixture, phase.sequence_length, settings.seed)
@@ -97,20 +100,19 @@ def train_phase(
         stream.vocabulary.save(directory / stream.vocabulary.file_name)
 
     # State: resumed, inherited, or fresh.
-    optimizer, guard = make_optimizer(param_axes(config)), Guard()
     changes: list[dict[str, Any]] = []  # of the data, under way
-    if start:
+    if saved:
         fingerprint, accepted = stream.fingerprint(), settings.accept_changed_data
-        changed = check_fingerprint(record["data"]["fingerprint"], fingerprint, directory, accepted)
-        changes = record["data"].get("changes", [])
+        data, ancestors = saved.record["data"], saved.record["lineage"][:-1]
+        changed = check_fingerprint(data["fingerprint"], fingerprint, directory, accepted)
+        changes = data.get("changes", [])
         if changed:
             changes = [*changes, {"step": start, "changed": changed}]
             tell(
                 f"{phase.name}: accepted that the data from step {start} on is other:"
                 f" {told(changed)}"
             )
-        state = checkpoints.restore(start, abstract_state(config, optimizer, mesh, guard))
-        ancestors = record["lineage"][:-1]
+        state = saved.state
         tell(f"{phase.name}: continues from step {start}")
     else:
         params, ancestors = enter_phase(
@@ -125,6 +127,7 @@ def train_phase(
     held_out = HeldOut(config, phase, mesh)
     rates = np.asarray(jax.vmap(learning_rate(phase))(np.arange(phase.steps)), np.float32)
     flops = config.flops_per_token(phase.sequence_length)
+    checkpoints = PhaseCheckpoints(directory)
     progress = Progress(directory, phase, start, flops, began)
     profile = Profile(directory)
     record = {

@@ -1,12 +1,15 @@
 """Arrays of a checkpoint on their devices, with few copies on the way.
 
 Orbax reads a file into memory, copies that into a second, zeroed buffer and that onto the device,
-for all arrays at once. Here the system maps the files, and a few parts are under way at a time, the
-only memory it takes beside the arrays. The format is Orbax's.
+for all arrays at once. Here the system maps the files, and a few parts are under way at a time, in
+memory that is used again: fresh memory costs more than what is copied into it. The format is
+Orbax's.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+import contextlib
+import math
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +21,7 @@ import tensorstore as ts
 from orbax.checkpoint import type_handlers
 
 _T = TypeVar("_T")
+_ALIGNED = 64  # bytes: memory on such a boundary is good enough for XLA
 # Orbax's own limit of its index nodes; the files are mapped instead of read.
 _CONTEXT = {
     "cache_pool#ocdbt": {"total_bytes_limit": 100_000_000},
@@ -59,17 +63,41 @@ class _Arrays(type_handlers.ArrayHandler):
         infos: Sequence[type_handlers.ParamInfo],
         args: Sequence[type_handlers.ArrayRestoreArgs] | None = None,
     ) -> Sequence[jax.Array]:
-        context, turns = ts.Context(_CONTEXT), asyncio.Semaphore(self._parts_at_once)
+        context, desks = ts.Context(_CONTEXT), _Desks(self._parts_at_once)
         return await _all(
-            _array(info, wanted, context, turns) for info, wanted in zip(infos, args or ())
+            _array(info, wanted, context, desks) for info, wanted in zip(infos, args or ())
         )
+
+
+class _Desks:
+    """Memory for so many parts under way, each piece as large as the largest part it has held."""
+
+    def __init__(self, number: int):
+        self._turns = asyncio.Semaphore(number)
+        self._free = [np.empty(0, np.uint8)] * number
+
+    @contextlib.asynccontextmanager
+    async def room(self, shape: tuple[int, ...], dtype: np.dtype) -> AsyncIterator[np.ndarray]:
+        """An array in memory that nobody else uses meanwhile; what it holds is left over."""
+        size = math.prod(shape) * dtype.itemsize
+        async with self._turns:
+            memory = self._free.pop()
+            if memory.size < size + 2 * _ALIGNED:
+                memory = np.empty(size + 2 * _ALIGNED, np.uint8)
+            try:
+                # Off the boundary at which XLA would take the memory itself for a CPU's array
+                # instead of a copy, also because such an array cannot be donated.
+                first = -memory.ctypes.data % _ALIGNED + dtype.itemsize
+                yield memory[first : first + size].view(dtype).reshape(shape)
+            finally:
+                self._free.append(memory)
 
 
 async def _array(
     info: type_handlers.ParamInfo,
     wanted: type_handlers.ArrayRestoreArgs,
     context: ts.Context,
-    turns: asyncio.Semaphore,
+    desks: _Desks,
 ) -> jax.Array:
     path = {"driver": "ocdbt", "base": f"file://{info.parent_dir}", "path": f"{info.name}/"}
     spec = {"driver": "zarr3" if info.use_zarr3 else "zarr", "kvstore": path}
@@ -83,8 +111,9 @@ async def _array(
         places.setdefault(bounds, []).append(device)
 
     async def of(bounds: tuple, devices: list[jax.Device]) -> list[jax.Array]:
-        async with turns:
-            part = await _part(stored, bounds)
+        part_shape = tuple(last - first for first, last in bounds)
+        async with desks.room(part_shape, stored.dtype.numpy_dtype) as part:
+            await _read(stored, bounds, part)
             return await asyncio.to_thread(_on_devices, part, wanted.dtype, devices)
 
     parts = await _all(of(*place) for place in places.items())
@@ -102,17 +131,16 @@ async def _all(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     return done
 
 
-async def _part(stored: ts.TensorStore, bounds: tuple) -> np.ndarray:
-    """What an array holds from first to last index along each axis, zeros where it has none."""
+async def _read(stored: ts.TensorStore, bounds: tuple, part: np.ndarray) -> None:
+    """Reads what an array holds from first to last index along each axis, zeros where it ends."""
     domain = ts.IndexDomain(
         inclusive_min=[first for first, _ in bounds], exclusive_max=[last for _, last in bounds]
     )
     common = domain.intersect(stored.domain)
-    make = np.empty if common == domain else np.zeros
-    part = make(domain.shape, stored.dtype.numpy_dtype)
+    if common != domain:
+        part[...] = 0
     target = ts.array(part).translate_to[domain.origin] if bounds else ts.array(part)
     await target[common].write(stored[common])
-    return part
 
 
 def _on_devices(part: np.ndarray, dtype: Any, devices: list[jax.Device]) -> list[jax.Array]:

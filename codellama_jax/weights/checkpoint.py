@@ -20,7 +20,7 @@ from codellama_jax import __version__
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig, Params, param_axes, param_shapes
 from codellama_jax.parallel import tree_shardings
-from codellama_jax.runs import FOLDER, damage, latest_step, write_digests
+from codellama_jax.runs import FOLDER, damage, latest_step, read_beside, write_digests
 from codellama_jax.text import Vocabulary, find_tokenizer
 from codellama_jax.weights.arrays import restore_arrays
 
@@ -49,8 +49,6 @@ def load_params(
       UserError: no checkpoint there, or one that is damaged or of another shape.
     """
     folder = (Path(phase_directory) / FOLDER / str(latest_step(phase_directory))).absolute()
-    if found := damage(folder, ("params",)):
-        raise UserError(f"{found}: remove {folder}, and the checkpoint before it counts")
     shapes = param_shapes(config)
     like = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -59,10 +57,16 @@ def load_params(
     )
     path = folder / "params"
     try:
-        return restore_arrays(path, like, strict=not other_ids)
+        params, found = read_beside(
+            lambda: damage(folder, ("params",)),
+            lambda: restore_arrays(path, like, strict=not other_ids),
+        )
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot restore the parameters in {path}: {reason}") from error
+    if found:
+        raise UserError(f"{found}: remove {folder}, and the checkpoint before it counts")
+    return params
 
 
 def save_checkpoint(

@@ -5,7 +5,8 @@ import ast
 import pytest
 
 from codellama_jax.evaluation.sandbox import Limits, available
-from codellama_jax.instruct.behaviour import Comparison, compared, usable, values
+from codellama_jax.instruct.behaviour import compared, usable, values
+from codellama_jax.instruct.behaviour_programs import Comparison
 from codellama_jax.instruct.neighbours import literal_call, neighbours
 
 LIMITS = Limits(wall_seconds=20.0, cpu_seconds=20)

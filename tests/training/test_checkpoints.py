@@ -14,6 +14,7 @@ from codellama_jax.parallel import make_mesh
 from codellama_jax.training import PhaseCheckpoints
 from codellama_jax.training.guard import Guard
 from codellama_jax.training.optimizer import make_optimizer
+from codellama_jax.training.resuming import newest_whole
 from codellama_jax.training.state import abstract_state, init_state
 from codellama_jax.weights import load_params
 
@@ -46,12 +47,19 @@ def saved(directory):
 def save(checkpoints, states, *steps, losses=None):
     for step in steps:
         metrics = {"heldout_loss": losses[step]} if losses else None
-        checkpoints.save(step, states(step), {"step": step}, metrics)
+        record = {"model": {}, "lineage": [{"settings": {}}], "data": {"step": step}}
+        checkpoints.save(step, states(step), record, metrics)
     checkpoints.close()
 
 
-def like(mesh):
-    return abstract_state(CONFIG, make_optimizer(param_axes(CONFIG)), mesh, Guard())
+def newest(directory, mesh, fits=lambda record: None, **settings):
+    like = abstract_state(CONFIG, make_optimizer(param_axes(CONFIG)), mesh, Guard())
+    return newest_whole(directory, like, fits, **{"last": 100} | settings)
+
+
+def assert_all(state, value):
+    for leaf in jax.tree.leaves(state):
+        np.testing.assert_array_equal(np.asarray(leaf), np.full(leaf.shape, value, leaf.dtype))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +74,7 @@ def like(mesh):
 )
 def test_what_is_kept(tmp_path, states, settings, kept):
     losses = {10: 5.0, 20: 3.0, 30: 4.0, 40: 3.5, 50: 6.0, 60: 7.0}
-    save(
-        PhaseCheckpoints(tmp_path, None, save_every=10, **settings), states, *losses, losses=losses
-    )
+    save(PhaseCheckpoints(tmp_path, save_every=10, **settings), states, *losses, losses=losses)
     assert saved(tmp_path) == kept
     for step in kept:
         digests = json.loads((tmp_path / f"checkpoints/{step}/digests/0.json").read_text())
@@ -103,42 +109,62 @@ def largest(folder):
 def test_a_damaged_checkpoint_is_told_and_the_one_before_counts(
     tmp_path, states, mesh, capsys, damage, item
 ):
-    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path), states, 10, 20)
     hurt = largest(tmp_path / "checkpoints/20" / item)
     act, words = DAMAGES[damage]
     act(hurt)
-    checkpoints = PhaseCheckpoints(tmp_path, None)
-    assert checkpoints.start == 10
+    found = newest(tmp_path, mesh)
+    assert found.step == found.record["data"]["step"] == 10
+    assert_all(found.state, 10)
     (line,) = capsys.readouterr().out.strip().splitlines()
     assert line.startswith(str(hurt)) and words in line
     assert line.endswith("the checkpoint is put aside, the one before counts")
-    restored = checkpoints.restore(10, like(mesh))
-    for leaf in jax.tree.leaves(restored):
-        np.testing.assert_array_equal(np.asarray(leaf), np.full(leaf.shape, 10, leaf.dtype))
-    assert checkpoints.record(10) == {"step": 10}
     # Training goes on over the damaged one's step.
-    save(checkpoints, states, 20)
-    assert PhaseCheckpoints(tmp_path, None).start == 20
+    save(PhaseCheckpoints(tmp_path), states, 20)
+    assert newest(tmp_path, mesh).step == 20
     assert [path.name for path in (tmp_path / "damaged").iterdir()] == ["20.1"]
 
 
-def test_a_checkpoint_without_its_digests_was_not_finished(tmp_path, states, capsys):
-    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
+def test_the_state_of_the_end_is_not_read_and_its_large_files_only_if_not_trusted(
+    tmp_path, states, mesh
+):
+    save(PhaseCheckpoints(tmp_path), states, 10, 20)
+    assert newest(tmp_path, mesh, last=20).state is None
+    flip(largest(tmp_path / "checkpoints/20/params"))
+    assert newest(tmp_path, mesh, last=20, trust_last=True).step == (
+        # Of a model as small as this one all files are small, and read.
+        10
+    )
+
+
+def test_a_record_that_does_not_fit_stops_before_the_state_is_read(tmp_path, states, mesh):
+    save(PhaseCheckpoints(tmp_path), states, 10)
+
+    def fits(record):
+        raise UserError(f"step {record['data']['step']} is of another run")
+
+    with pytest.raises(UserError, match="step 10 is of another run"):
+        newest(tmp_path, mesh, fits)
+    assert saved(tmp_path) == [10]
+
+
+def test_a_checkpoint_without_its_digests_was_not_finished(tmp_path, states, mesh, capsys):
+    save(PhaseCheckpoints(tmp_path), states, 10, 20)
     (tmp_path / "checkpoints/20/digests/0.json").unlink()
-    assert PhaseCheckpoints(tmp_path, None).start == 10
+    assert newest(tmp_path, mesh).step == 10
     assert "checkpoints/20 was not written to its end" in capsys.readouterr().out
 
 
-def test_nothing_whole_starts_anew(tmp_path, states, capsys):
-    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
+def test_nothing_whole_starts_anew(tmp_path, states, mesh, capsys):
+    save(PhaseCheckpoints(tmp_path), states, 10, 20)
     for step in (10, 20):
         truncate(largest(tmp_path / "checkpoints" / str(step)))
-    assert PhaseCheckpoints(tmp_path, None).start == 0
+    assert newest(tmp_path, mesh) is None
     assert capsys.readouterr().out.count("is put aside") == 2
 
 
 def test_readers_of_a_damaged_checkpoint_are_told_the_file(tmp_path, states, mesh):
-    save(PhaseCheckpoints(tmp_path, None), states, 10, 20)
+    save(PhaseCheckpoints(tmp_path), states, 10, 20)
     hurt = largest(tmp_path / "checkpoints/20/params")
     flip(hurt)
     with pytest.raises(UserError, match=rf"^{hurt} is not what was written .* remove .*/20, and"):
@@ -147,16 +173,16 @@ def test_readers_of_a_damaged_checkpoint_are_told_the_file(tmp_path, states, mes
 
 @pytest.mark.parametrize("axes", [{"fsdp": 8}, {"tensor": 2, "fsdp": 1}, {"fsdp": 1}])
 def test_a_state_is_restored_onto_another_mesh(tmp_path, states, axes):
-    save(PhaseCheckpoints(tmp_path, None), states, 10)
+    save(PhaseCheckpoints(tmp_path), states, 10)
     size = int(np.prod(list(axes.values())))
-    checkpoints = PhaseCheckpoints(tmp_path, None)
-    wanted = like(make_mesh(devices=jax.devices()[:size], **axes))
-    restored = checkpoints.restore(10, wanted)
+    mesh = make_mesh(devices=jax.devices()[:size], **axes)
+    restored = newest(tmp_path, mesh).state
+    wanted = abstract_state(CONFIG, make_optimizer(param_axes(CONFIG)), mesh, Guard())
     for leaf, asked in zip(jax.tree.leaves(restored), jax.tree.leaves(wanted)):
         assert leaf.sharding == asked.sharding
-        np.testing.assert_array_equal(np.asarray(leaf), np.full(leaf.shape, 10, leaf.dtype))
+    assert_all(restored, 10)
 
 
 def test_one_checkpoint_is_too_few(tmp_path):
     with pytest.raises(UserError, match="PhaseCheckpoints.keep = 1: keep 2 at least"):
-        PhaseCheckpoints(tmp_path, None, keep=1)
+        PhaseCheckpoints(tmp_path, keep=1)

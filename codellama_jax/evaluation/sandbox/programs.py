@@ -39,7 +39,7 @@ from codellama_jax.evaluation.sandbox.limits import Limits, Verdict
 from codellama_jax.evaluation.sandbox.process import execute
 
 
-@gin.configurable
+@gin.configurable(denylist=["heard"])
 def run_programs(
     programs: Sequence[str],
     limits: Limits | None = None,
