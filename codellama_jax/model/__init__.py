@@ -23,7 +23,7 @@ from codellama_jax.model.functional import Params, apply, init_params, param_axe
 from codellama_jax.model.packed import context_shards
 from codellama_jax.model.products import product, weight_gradient
 from codellama_jax.model.rope import Rope, split_rope
-from codellama_jax.model.sizes import SIZES, recognise, sized_config
+from codellama_jax.model.sizes import SIZES, closest, recognise, sized_config
 
 __all__ = [
     "SIZES",
@@ -35,6 +35,7 @@ __all__ = [
     "Rope",
     "apply",
     "cache_axes",
+    "closest",
     "context_shards",
     "decoding_axes",
     "decoding_logits",

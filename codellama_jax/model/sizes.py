@@ -67,12 +67,27 @@ def sized_config(name: str, **changes: Any) -> LlamaConfig:
 
 def recognise(config: LlamaConfig) -> list[str]:
     """Names of the published sizes with this shape, vocabulary and rotary base."""
-    return [
-        name
+    return [name for name, size in SIZES.items() if not _differing(config, size)]
+
+
+def closest(config: LlamaConfig) -> tuple[str, dict[str, float]] | None:
+    """The published size of this width and depth that differs in the fewest fields.
+
+    Returns:
+      Its name and its values of those fields; None when no size has this width and depth.
+    """
+    differing = {
+        name: _differing(config, size)
         for name, size in SIZES.items()
-        if all(
-            getattr(config, field) == value
-            for field, value in size._asdict().items()
-            if field != "length"
-        )
-    ]
+        if (size.dim, size.num_layers) == (config.dim, config.num_layers)
+    }
+    if not differing:
+        return None
+    name = min(differing, key=lambda each: len(differing[each]))
+    return name, differing[name]
+
+
+def _differing(config: LlamaConfig, size: Size) -> dict[str, float]:
+    fields = size._asdict()
+    del fields["length"]
+    return {field: value for field, value in fields.items() if getattr(config, field) != value}

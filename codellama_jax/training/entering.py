@@ -53,7 +53,9 @@ def enter_phase(
     check_tokenizer(origin, vocabulary)
     growth = "zeros" if phase.resize_vocabulary == "zeros" else "mean"
     params = load_origin(origin, config, mesh, growth)
-    lineage = origin.lineage or [origin_entry(origin.path.name, path, origin.format, origin.config)]
+    lineage = origin.lineage or [
+        origin_entry(origin.path.name, path, origin.format, origin.config, origin.length)
+    ]
     source = "" if parent else f" in {path} ({origin.format})"
     tell(f"{phase.name}: starts from the parameters of {lineage[-1]['phase']}{source}")
     return params, lineage

@@ -7,7 +7,7 @@ import gin
 import jax
 
 from codellama_jax.errors import UserError
-from codellama_jax.model import LlamaConfig, Params, recognise, replace
+from codellama_jax.model import LlamaConfig, Params, closest, recognise, replace
 from codellama_jax.parallel import make_mesh
 from codellama_jax.runs import FOLDER
 from codellama_jax.text import Vocabulary
@@ -15,7 +15,7 @@ from codellama_jax.weights.checkpoint import save_checkpoint
 from codellama_jax.weights.growth import Growth
 from codellama_jax.weights.hugging_face import write_hugging_face
 from codellama_jax.weights.meta import write_meta
-from codellama_jax.weights.origin import load_origin, open_origin, origin_entry, trained_length
+from codellama_jax.weights.origin import load_origin, open_origin, origin_entry
 
 Format = Literal["codellama-jax", "hugging-face", "meta"]
 
@@ -45,7 +45,8 @@ def convert(
       rope_base: instead of the one that the files state.
       tokenizer: a SentencePiece model or a tokenizer.json; None takes the one beside the source.
       param_dtype: of our checkpoint; other formats have their own setting.
-      positions: longest sequence the model is meant for; None takes the published size's.
+      positions: longest sequence the model is meant for; None takes what the files state or the
+        lineage was trained on, else the published size's.
 
     Returns:
       what was read and written.
@@ -64,7 +65,7 @@ def convert(
     params = load_origin(origin, config, make_mesh(), growth)
     config = replace(config, rope_base=rope_base or config.rope_base)
     names = recognise(config)
-    length = positions or trained_length(config)
+    length = positions or origin.length
     path = Path(tokenizer) if tokenizer else origin.tokenizer
     vocabulary = Vocabulary.load(path) if path else None
     _report(source, origin.format, config, names, path)
@@ -86,12 +87,25 @@ def convert(
 def _report(
     source: str, kind: str, config: LlamaConfig, names: list[str], tokenizer: Path | None
 ) -> None:
-    known = f"as {', '.join(names)}" if names else "no published size"
+    known = f"as {', '.join(names)}" if names else f"no published size{_closest(config)}"
     print(
         f"read {source} ({kind}): {config.num_parameters:,} parameters, {config.vocab_size:,} ids,"
         f" rotary base {config.rope_base:g}; {known}; tokenizer {tokenizer or 'not there'}",
         flush=True,
     )
+
+
+def _closest(config: LlamaConfig) -> str:
+    """What keeps the model from being a published one of its shape."""
+    found = closest(config)
+    if found is None:
+        return ""
+    name, fields = found
+    differing = (
+        f"{field} {getattr(config, field):g} (published: {value:g})"
+        for field, value in fields.items()
+    )
+    return f": {name} but for {', '.join(differing)}"
 
 
 def _write(

@@ -1,5 +1,6 @@
 """GGUF files, as llama.cpp has them; quantised tensors are dequantised as they are read."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def open_gguf(path: str | Path) -> WeightSource:
         reader = GGUFReader(path)
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise UserError(f"cannot read the GGUF file {path}: {error}") from error
+    _check_frequencies(path, reader)
     # Sizes are listed fastest first, the other way round than everywhere else.
     shapes = {t.name: tuple(int(n) for n in reversed(t.shape)) for t in reader.tensors}
     tensors: dict[str, Tensor] = {t.name: _Quantised(t) for t in reader.tensors}
@@ -55,20 +57,37 @@ def open_gguf(path: str | Path) -> WeightSource:
         shapes=shapes,
         tensors=tensors,
         tokenizer=None,
+        length=_value(path, reader, "llama.context_length", 0) or None,
     )
 
 
-def _config(path: Path, reader: Any, shapes: dict[str, tuple[int, ...]]) -> LlamaConfig:
-    def value(name: str, default: Any = None) -> Any:
-        field = reader.get_field(name)
-        if field is None and default is None:
-            raise UserError(f"{path} does not give {name!r}")
-        return default if field is None else field.contents()
+def _value(path: Path, reader: Any, name: str, default: Any = None) -> Any:
+    field = reader.get_field(name)
+    if field is None and default is None:
+        raise UserError(f"{path} does not give {name!r}")
+    return default if field is None else field.contents()
 
+
+def _check_frequencies(path: Path, reader: Any) -> None:
+    """Raises UserError where the file divides each rotary frequency by a factor of its own."""
+    for tensor in reader.tensors:
+        if tensor.name == "rope_freqs.weight" and (np.asarray(tensor.data) != 1).any():
+            raise UserError(
+                f"{path}: tensor 'rope_freqs.weight' scales each rotary frequency apart, as Llama"
+                " 3.1 does: only linear and yarn are supported"
+            )
+
+
+def _config(path: Path, reader: Any, shapes: dict[str, tuple[int, ...]]) -> LlamaConfig:
+    value = functools.partial(_value, path, reader)
     architecture = value("general.architecture")
     if architecture != "llama":
         raise UserError(f"{path} holds a model of architecture {architecture!r}, not a Llama")
+    scaling = value("llama.rope.scaling.type", "none")
+    if scaling not in ("none", "linear", "yarn"):
+        raise UserError(f"{path}: rope scaling {scaling!r} is not supported: only linear and yarn")
     heads = value("llama.attention.head_count")
+    length = value("llama.context_length", 4096)
     return LlamaConfig(
         vocab_size=shapes["token_embd.weight"][0],
         dim=value("llama.embedding_length"),
@@ -79,5 +98,8 @@ def _config(path: Path, reader: Any, shapes: dict[str, tuple[int, ...]]) -> Llam
         head_dim=shapes["blk.0.attn_q.weight"][0] // heads,
         norm_eps=round(float(value("llama.attention.layer_norm_rms_epsilon")), 12),
         rope_base=float(value("llama.rope.freq_base", 1e4)),
+        rope_scaling=scaling,
+        rope_factor=float(value("llama.rope.scaling.factor", 1.0)),
+        rope_original_length=value("llama.rope.scaling.original_context_length", length),
         tied="output.weight" not in shapes,
     )

@@ -49,6 +49,7 @@ def open_hugging_face(folder: str | Path) -> WeightSource:
         shapes=shapes,
         tensors=tensors,
         tokenizer=find_tokenizer(folder),
+        length=_json(folder / CONFIG).get("max_position_embeddings"),
     )
 
 

@@ -129,6 +129,7 @@ def open_meta(folder: str | Path, vocab_size: int | None = None) -> WeightSource
         shapes=shapes,
         tensors=tensors,
         tokenizer=find_tokenizer(folder),
+        length=None,
     )
 
 
@@ -138,6 +139,11 @@ def _config(
     shapes: dict[str, tuple[int, ...]],
     vocab_size: int | None,
 ) -> LlamaConfig:
+    if settings.get("use_scaled_rope"):
+        raise UserError(
+            f"{folder / SETTINGS}: use_scaled_rope, Llama 3.1's own scaling of the rotary"
+            " frequencies, is not supported"
+        )
     try:
         heads = settings["n_heads"]
         embedding = shapes["tok_embeddings.weight"]
@@ -177,9 +183,15 @@ def write_meta(
       ranks: files that the weights are cut into, one for each GPU of Meta's program.
 
     Raises:
-      UserError: heads, ffn, width or vocabulary do not divide by the ranks.
+      UserError: heads, ffn, width or vocabulary do not divide by the ranks; a model that
+        params.json cannot describe.
     """
     torch = _torch()
+    if config.rope_scaling != "none" or config.key_size * config.num_heads != config.dim:
+        raise UserError(
+            f"params.json knows neither rope_scaling = {config.rope_scaling!r} nor heads other than"
+            f" dim / num_heads wide ({config.key_size}): write Hugging Face's format"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     named = {"num_kv_heads": config.num_kv_heads, "ffn_dim": config.ffn_dim, "dim": config.dim}

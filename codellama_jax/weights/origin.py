@@ -34,6 +34,8 @@ class Origin:
       lineage: of a checkpoint of ours, from the first generation to its own; else empty.
       tokenizer: the file beside the weights, if there is one.
       source: another project's tensors; None for ours.
+      length: longest sequence that the model is meant for: as the files state it, or as any of a
+        lineage's phases was trained; else the published size's.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Origin:
     lineage: list[dict[str, Any]]
     tokenizer: Path | None
     source: WeightSource | None
+    length: int
 
 
 def open_origin(path: str | Path) -> Origin:
@@ -54,9 +57,12 @@ def open_origin(path: str | Path) -> Origin:
     if (path / FOLDER).is_dir():
         record = read_record(path)
         config, lineage = config_of(record), record["lineage"]
-        return Origin(path, OURS, config, lineage, find_tokenizer(path), None)
+        lengths = [entry["settings"].get("sequence_length", 0) for entry in lineage]
+        length = max(lengths, default=0) or _published_length(config)
+        return Origin(path, OURS, config, lineage, find_tokenizer(path), None, length)
     source = open_weights(path)
-    return Origin(path, source.format, source.config, [], source.tokenizer, source)
+    length = source.length or _published_length(source.config)
+    return Origin(path, source.format, source.config, [], source.tokenizer, source, length)
 
 
 def open_weights(path: str | Path) -> WeightSource:
@@ -119,20 +125,20 @@ def load_origin(
 
 
 def origin_entry(
-    name: str, path: str | Path, kind: str, config: LlamaConfig, length: int | None = None
+    name: str, path: str | Path, kind: str, config: LlamaConfig, length: int
 ) -> dict[str, Any]:
     """A generation of a lineage that was not trained here: weights that were read from `path`."""
     settings = {
         "name": name,
         "source": str(path),
         "format": kind,
-        "sequence_length": length or trained_length(config),
+        "sequence_length": length,
         "rope_base": config.rope_base,
     }
     return {"phase": name, "settings": settings, "seed": None, "code_version": __version__}
 
 
-def trained_length(config: LlamaConfig) -> int:
+def _published_length(config: LlamaConfig) -> int:
     """Positions that a published size was trained on; Llama 2's for any other."""
     names = recognise(config)
     return SIZES[names[0]].length if names else 4096

@@ -35,6 +35,7 @@ class WeightSource:
       shapes: of every tensor in the files, by name.
       tensors: to be sliced, by name.
       tokenizer: the tokenizer file beside them, if there is one.
+      length: positions that the model is meant for, if the files say.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class WeightSource:
     shapes: Mapping[str, tuple[int, ...]]
     tensors: Mapping[str, Tensor]
     tokenizer: Path | None
+    length: int | None
 
 
 def load_source(

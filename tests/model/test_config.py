@@ -10,6 +10,7 @@ from codellama_jax.errors import UserError
 from codellama_jax.model import (
     SIZES,
     LlamaConfig,
+    closest,
     init_params,
     param_axes,
     param_shapes,
@@ -63,6 +64,15 @@ def test_variants_differ_in_ids_and_base():
     for name in ("code_llama_70b_python", "code_llama_70b_instruct"):
         assert sized_config(name).rope_base == 1e4 and SIZES[name].length == 4096
     assert recognise(sized_config("llama2_7b", vocab_size=7)) == []
+    assert closest(sized_config("code_llama_7b", rope_base=1e4)) == (
+        "llama2_7b",
+        {"vocab_size": 32_000},
+    )
+    assert closest(sized_config("code_llama_34b", rope_base=5e5)) == (
+        "code_llama_34b",
+        {"rope_base": 1e6},
+    )
+    assert closest(tiny()) is None
     with pytest.raises(UserError, match="no size '8b': the published ones are llama2_7b"):
         sized_config("8b")
 

@@ -118,11 +118,12 @@ def test_the_verb_and_its_mistakes(tokenizer, tmp_path):
     )
 
 
-def test_gguf(tmp_path):
+GGUF_CONFIG = tiny(dim=64, num_heads=2, num_kv_heads=1, ffn_dim=96, tied=True, rope_base=1e5)
+
+
+def write_gguf(path, config, params, more=lambda writer: None):
+    """One layer's matrices quantised; `more` adds to the header or the tensors."""
     gguf = pytest.importorskip("gguf", reason="the gguf package is not installed")
-    config = tiny(dim=64, num_heads=2, num_kv_heads=1, ffn_dim=96, tied=True, rope_base=1e5)
-    params = random_params(config)
-    path = tmp_path / "model.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_embedding_length(config.dim)
     writer.add_block_count(config.num_layers)
@@ -143,10 +144,16 @@ def test_gguf(tmp_path):
             if kind:
                 array = gguf.quants.quantize(array, kind)
             writer.add_tensor(place.name.format(layer=n), array, raw_dtype=kind)
+    more(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def test_gguf(tmp_path):
+    config, params, path = GGUF_CONFIG, random_params(GGUF_CONFIG), tmp_path / "model.gguf"
+    write_gguf(path, config, params)
     source = open_weights(path)
     assert replace(source.config, dtype="float32") == replace(config, head_dim=32)
     read = load_source(source, source.config, make_mesh(fsdp=8))
@@ -158,6 +165,52 @@ def test_gguf(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\0" * 40)
     with pytest.raises(UserError, match="cannot read the GGUF file"):
         open_weights(tmp_path / "bad.gguf")
+
+
+def test_rotary_scaling_of_a_gguf_file_is_read_or_refused(tmp_path):
+    from gguf import RopeScalingType
+
+    config, params = GGUF_CONFIG, random_params(GGUF_CONFIG)
+
+    def opened(more):
+        write_gguf(tmp_path / "model.gguf", config, params, more)
+        return open_weights(tmp_path / "model.gguf")
+
+    def yarn(writer):
+        writer.add_context_length(512)
+        writer.add_rope_scaling_type(RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(4.0)
+        writer.add_rope_scaling_orig_ctx_len(128)
+
+    source = opened(yarn)
+    found = source.config
+    assert (found.rope_scaling, found.rope_factor, found.rope_original_length) == ("yarn", 4.0, 128)
+    assert source.length == 512
+
+    def factors(value):
+        factor = np.full(16, value, np.float32)
+        return lambda writer: writer.add_tensor("rope_freqs.weight", factor)
+
+    opened(factors(1.0))
+    with pytest.raises(UserError, match="'rope_freqs.weight' scales each rotary frequency apart"):
+        opened(factors(8.0))
+    with pytest.raises(UserError, match="rope scaling 'longrope' is not supported"):
+        opened(lambda writer: writer.add_rope_scaling_type(RopeScalingType.LONGROPE))
+
+
+def test_the_longest_sequence_stays_with_the_weights(tmp_path):
+    config = tiny()
+
+    def stated(folder):
+        return json.loads((tmp_path / folder / "config.json").read_text())[
+            "max_position_embeddings"
+        ]
+
+    write_hugging_face(tmp_path / "hf", config, random_params(config), 192)
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    convert(str(tmp_path / "ours"), str(tmp_path / "back"), "hugging-face")
+    convert(str(tmp_path / "ours"), str(tmp_path / "longer"), "hugging-face", positions=384)
+    assert (stated("back"), stated("longer")) == (192, 384)
 
 
 @pytest.fixture(scope="module")

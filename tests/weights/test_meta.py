@@ -144,3 +144,15 @@ def test_ranks_that_do_not_divide_or_differ_are_named(tmp_path):
         path.unlink()
     with pytest.raises(UserError, match="no consolidated"):
         open_weights(tmp_path)
+
+
+def test_what_params_json_cannot_say_is_refused(tmp_path):
+    for config in (tiny(rope_scaling="linear", rope_factor=2.0), tiny(head_dim=10)):
+        with pytest.raises(UserError, match="params.json knows neither"):
+            write_meta(tmp_path / "new", config, random_params(config))
+    assert not (tmp_path / "new").exists()
+    write_meta(tmp_path, tiny(), random_params(tiny()))
+    settings = json.loads((tmp_path / "params.json").read_text())
+    (tmp_path / "params.json").write_text(json.dumps({**settings, "use_scaled_rope": True}))
+    with pytest.raises(UserError, match="use_scaled_rope, Llama 3.1's own scaling"):
+        open_weights(tmp_path)
