@@ -7,9 +7,9 @@ step; 4k is the shipped code phase. Everything is compiled for TPU, a minute or 
 program; what was compiled before takes seconds.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
+
+from planned import arguments_of, start, step_on
 
 SLICES = {"7b": "v5e-256", "34b": "v5p-1024"}
 TOKENS = 2**21
@@ -17,19 +17,14 @@ TOKENS = 2**21
 
 def main() -> None:
     """Searches for each and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments_of(__doc__)
     parser.add_argument("--sizes", nargs="+", default=list(SLICES), choices=list(SLICES))
     parser.add_argument("--lengths", nargs="+", type=int, default=[16_384, 32_768, 102_400])
     parser.add_argument("--compiles", type=int, default=1, help="programs for each length")
-    parser.add_argument("--gin_bindings", action="append", default=[])
-    parser.add_argument("--cache", default="runs/.plans", help="folder of compiled programs")
     arguments = parser.parse_args()
-    from codellama_jax.parallel import start_devices
-    from codellama_jax.planning.topologies import prepare_compiler
+    start()
     from codellama_jax.writing import aligned
 
-    prepare_compiler()
-    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
     table = [("size, slice", "length", "rows", "mesh", "remat", "peak GiB", "step s",
               "µs a token of a chip", "against 4k", "compiled in", "host GiB")]  # fmt: skip
     for size in arguments.sizes:
@@ -63,13 +58,9 @@ def _planned(size: str, length: int, arguments: Any) -> dict[str, Any]:
     import gin
 
     from codellama_jax.planning.compile import Programs
-    from codellama_jax.planning.plan import case_of, planned_phase
+    from codellama_jax.planning.plan import planned_phase
     from codellama_jax.planning.search import search
-    from codellama_jax.planning.topologies import topology
-    from codellama_jax.training import in_order, train
 
-    gin.clear_config()
-    gin.add_config_file_search_path(str(Path(__file__).resolve().parent.parent))
     name = "code" if length == 4096 else "long_context"
     rows = 1 << (TOKENS // length).bit_length() - 1  # a power of two, as the meshes are
     bindings = [] if length == 4096 else [
@@ -78,16 +69,12 @@ def _planned(size: str, length: int, arguments: Any) -> dict[str, Any]:
         f"{name}/search.compiles = {arguments.compiles}",
         f"{name}/search.attention_blocks = ()",
     ]  # fmt: skip
-    gin.parse_config_files_and_bindings(
-        [f"configs/runs/code_llama_{size}.gin"], [*bindings, *arguments.gin_bindings]
-    )
-    found = topology(SLICES[size])
-    devices, programs = found.devices(), Programs(arguments.cache)
-    (phase,) = (p for p in in_order(gin.get_bindings(train)["phases"]) if p.name == name)
+    run = f"configs/runs/code_llama_{size}.gin"
+    case, found = step_on(SLICES[size], name, [run], [*bindings, *arguments.gin_bindings])
+    programs = Programs(arguments.cache)
     with gin.config_scope(name):
-        case = case_of(phase, found, devices, exact=False)
         if length != 4096:
-            case, _ = search(case, found, devices, programs)
+            case, _ = search(case, found, found.devices(), programs)
         planned = planned_phase(case, found, programs)
     if not planned["fits"]:
         raise SystemExit(f"{size} at {length}: {planned['out_of_memory']['message']}")

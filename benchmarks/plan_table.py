@@ -7,10 +7,11 @@ full remat, on 128 of v5p with the weight products saved. A file is what `compil
 for a program of any codebase, after the chip's name. Takes some minutes; compiled once, seconds.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from planned import arguments_of, start, step_on
 
 # MaxText of 2026-08, compiled by the same compiler (libtpu 0.0.42) without further flags: chips and
 # remat; peak GiB; TFLOP as the compiler counts them, loops once; seconds of what it states cycles
@@ -19,15 +20,17 @@ MAXTEXT = {
     "v5e": ("256 v5e, full remat", 7.08, 37.99, 6.12),
     "v5p": ("128 v5p, minimal remat", 90.9, 65.65, 4.58),
 }
-OURS = (("v5e-256", "full"), ("v5p-256", "projections"))
+OURS = {"v5e-256": "full", "v5p-256": "projections"}
 RUN = """
 include "configs/models/llama2_7b.gin"
 LlamaConfig.attention = "splash"
+LlamaConfig.attention_block = 1024
 table/Phase.name = "table"
 table/Phase.mixture = "code_llama"
 table/Phase.steps = 1
 table/Phase.batch_size = 1024
 table/Phase.sequence_length = 4096
+train.phases = [@table/Phase()]
 """
 COLUMNS = ("program", "peak GiB", "counted TFLOP", "PFLOP", "TB moved", "GB sent", "matmul",
            "other", "compute s", "kernels", "exposed", "step s", "MFU")  # fmt: skip
@@ -35,24 +38,22 @@ COLUMNS = ("program", "peak GiB", "counted TFLOP", "PFLOP", "TB moved", "GB sent
 
 def main() -> None:
     """Compiles ours, reads the others, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments_of(__doc__)
     parser.add_argument("programs", nargs="*", help="chip:file")
-    parser.add_argument("--gin_bindings", action="append", default=[], help="for ours")
-    parser.add_argument("--slices", nargs="*", default=[name for name, _ in OURS], help="of ours")
-    parser.add_argument("--cache", default="runs/.plans", help="folder of compiled programs")
+    parser.add_argument("--slices", nargs="*", default=list(OURS), help="of ours")
+    more = "compile with the default options, too, which takes minutes more"
+    parser.add_argument("--default_options", action="store_true", help=more)
     arguments = parser.parse_args()
-    from codellama_jax.parallel import CHIPS, start_devices
+    start()
+    from codellama_jax.parallel import CHIPS
     from codellama_jax.planning.estimate import estimate
-    from codellama_jax.planning.topologies import prepare_compiler
     from codellama_jax.writing import aligned
 
-    prepare_compiler()
-    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
     chips = {chip.name: chip for chip in CHIPS if chip.torus}
     table, shown = [COLUMNS], {}
-    for name, remat in OURS:
-        if name in arguments.slices:
-            row, chip, flops = _ours(name, remat, arguments.gin_bindings, arguments.cache)
+    for name in arguments.slices:
+        for plain in (True, False) if arguments.default_options else (True,):
+            row, chip, flops = _ours(name, plain, arguments.gin_bindings, arguments.cache)
             table.append(row)
             shown[chip] = flops
     for argument in arguments.programs:
@@ -70,31 +71,31 @@ def main() -> None:
 
 
 def _ours(
-    name: str, remat: str, bindings: Sequence[str], cache: str
+    name: str, plain: bool, bindings: Sequence[str], cache: str
 ) -> tuple[Sequence[str], str, float]:
-    """Its row, its chip and the model's operations of a whole step."""
-    import gin
+    """Its row, its chip and the model's operations of a whole step.
 
+    Args:
+      name: of the slice.
+      plain: compile without options, as MaxText's programs were.
+      bindings: of gin.
+      cache: folder.
+    """
     from codellama_jax.planning.compile import Compiled, Programs
     from codellama_jax.planning.estimate import estimate
-    from codellama_jax.planning.plan import case_of
-    from codellama_jax.planning.topologies import topology
-    from codellama_jax.training import Phase
 
-    root = Path(__file__).resolve().parent.parent
-    gin.clear_config()
-    gin.add_config_file_search_path(str(root))
-    gin.parse_config([RUN, f'LlamaConfig.remat = "{remat}"', *bindings])
-    found = topology(name)
-    with gin.config_scope("table"):
-        case = case_of(Phase(), found, found.devices(), exact=False)
+    settings = [RUN, f'LlamaConfig.remat = "{OURS[name]}"']
+    if plain:
+        settings.append("compiler_options.of_chip = {'v5e': {}, 'v5p': {}}")
+    case, found = step_on(name, "table", [], [*settings, *bindings])
     answer = case.compiled(Programs(cache))
     if not isinstance(answer, Compiled):
-        raise SystemExit(f"{name}, remat {remat}: {answer.message.splitlines()[0]}")
+        raise SystemExit(f"{name}, remat {case.config.remat}: {answer.message.splitlines()[0]}")
     tokens = case.phase.batch_size * case.phase.sequence_length
     flops = case.config.flops_per_token(case.phase.sequence_length) * tokens
     timed = estimate(answer.text, found.chip, found.wrap, found.slices)
-    label = f"ours, {found.chips} {found.chip.name}, {remat} remat"
+    remat, options = case.config.remat, "no options" if plain else "the default options"
+    label = f"ours, {found.chips} {found.chip.name}, {remat} remat, {options}"
     row = _row(label, answer.memory["peak"], answer.flops, timed, flops)
     return row, found.chip.name, flops
 

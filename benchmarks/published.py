@@ -9,9 +9,9 @@ as the mask leaves half: tokens a second are compared where they were published.
 compiled once, seconds.
 """
 
-import argparse
 import dataclasses
-from pathlib import Path
+
+from planned import arguments_of, start, step_on
 
 # Compiler options of its configurations for v5e and v5p, and those that v5p's have beside them.
 OPTIONS = dict.fromkeys(
@@ -43,45 +43,35 @@ LlamaConfig.attention = "splash"
 published/Phase.name = "published"
 published/Phase.mixture = "code_llama"
 published/Phase.steps = 30
+train.phases = [@published/Phase()]
 """
 
 
 def main() -> None:
     """Plans each and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments_of(__doc__)
     parser.add_argument("--slices", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--gin_bindings", action="append", default=[])
-    parser.add_argument("--cache", default="runs/.plans", help="folder of compiled programs")
     arguments = parser.parse_args()
-    from codellama_jax.parallel import start_devices
-    from codellama_jax.planning.topologies import prepare_compiler
-
-    prepare_compiler()
-    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
+    start()
     import gin
 
     from codellama_jax.planning.compile import Programs
-    from codellama_jax.planning.plan import case_of, planned_phase
+    from codellama_jax.planning.plan import planned_phase
     from codellama_jax.planning.topologies import topology
-    from codellama_jax.training import Phase
     from codellama_jax.writing import aligned
 
-    gin.add_config_file_search_path(str(Path(__file__).resolve().parent.parent))
     table = [("slice", "rows × length", "remat", "peak GiB", "compiled", "published MFU", "here",
               "published tokens/s a chip", "here", "deviation")]  # fmt: skip
     for name in arguments.slices:
         rows, length, remat, options = SETTINGS[name]
-        found = topology(name)
-        gin.clear_config()
         settings = (
-            f"published/Phase.batch_size = {rows * found.chips}",
+            f"published/Phase.batch_size = {rows * topology(name).chips}",
             f"published/Phase.sequence_length = {length}",
             f'LlamaConfig.remat = "{remat}"',
         )
-        gin.parse_config([RUN, *settings, *arguments.gin_bindings])
+        case, found = step_on(name, "published", [], [RUN, *settings, *arguments.gin_bindings])
+        case = dataclasses.replace(case, options=options)
         with gin.config_scope("published"):
-            case = case_of(Phase(), found, found.devices(), exact=False)
-            case = dataclasses.replace(case, options=options)
             planned = planned_phase(case, found, Programs(arguments.cache))
         setting = f"{planned['batch_size']:,} × {length:,}", planned["remat"]
         if not planned["fits"]:

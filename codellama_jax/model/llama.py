@@ -105,8 +105,8 @@ class MLP(nnx.Module):
         self.down = _weight(rngs, config, ("ffn", "embed"), (f, d), f)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        gate = product("BSD,DF->BSF", x, self.gate[...])
-        up = product("BSD,DF->BSF", x, self.up[...])
+        gate = unfused(product("BSD,DF->BSF", x, self.gate[...]))
+        up = unfused(product("BSD,DF->BSF", x, self.up[...]))
         gate, up = checkpoint_name(gate, "gate"), checkpoint_name(up, "up")
         hidden = constrain(jax.nn.silu(gate) * up, "batch", "sequence", "ffn")
         return product("BSF,FD->BSD", hidden, self.down[...])

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codellama_jax.errors import UserError
-from codellama_jax.parallel import CHIPS, Chip
+from codellama_jax.parallel import CHIPS, Chip, start_devices
 
 if TYPE_CHECKING:
     import jax
@@ -190,6 +190,16 @@ def prepare_compiler() -> None:
         )
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def start_compiler() -> None:
+    """Starts JAX on this machine's CPU with the compiler of TPUs beside it, before any other use.
+
+    Raises:
+      UserError: libtpu is not installed.
+    """
+    prepare_compiler()  # before JAX looks for it
+    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
 
 
 _ENVIRONMENT = {

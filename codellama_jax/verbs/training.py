@@ -82,11 +82,9 @@ def _train(arguments: Arguments) -> Any:
 
 
 def _plan(arguments: Arguments) -> Any:
-    from codellama_jax.parallel import start_devices
-    from codellama_jax.planning.topologies import prepare_compiler
+    from codellama_jax.planning.topologies import start_compiler
 
-    prepare_compiler()  # before JAX looks for it
-    start_devices(platform="cpu", cpu_devices=None, compilation_cache=None, hosts="one")
+    start_compiler()
     from codellama_jax import planning
 
     configure(arguments)
