@@ -18,8 +18,9 @@ from codellama_jax.training.resuming import newest_whole
 from codellama_jax.training.state import abstract_state, init_state
 from codellama_jax.weights import load_params
 
+# Two megabytes of embeddings, as files below one count as small.
 CONFIG = LlamaConfig(
-    vocab_size=64, dim=16, num_layers=2, num_heads=2, num_kv_heads=2, ffn_dim=32, dtype="float32"
+    vocab_size=32768, dim=16, num_layers=2, num_heads=2, num_kv_heads=2, ffn_dim=32, dtype="float32"
 )
 
 
@@ -125,16 +126,15 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_counts(
     assert [path.name for path in (tmp_path / "damaged").iterdir()] == ["20.1"]
 
 
-def test_the_state_of_the_end_is_not_read_and_its_large_files_only_if_not_trusted(
-    tmp_path, states, mesh
-):
+def test_of_the_last_step_no_state_is_read_nor_trusted_files(tmp_path, states, mesh):
     save(PhaseCheckpoints(tmp_path), states, 10, 20)
     assert newest(tmp_path, mesh, last=20).state is None
     flip(largest(tmp_path / "checkpoints/20/params"))
-    assert newest(tmp_path, mesh, last=20, trust_last=True).step == (
-        # Of a model as small as this one all files are small, and read.
-        10
-    )
+    assert newest(tmp_path, mesh, last=20, trust_last=True).step == 20
+    truncate(largest(tmp_path / "checkpoints/20/optimizer"))
+    assert newest(tmp_path, mesh, last=20, trust_last=True).step == 10
+    flip(largest(tmp_path / "checkpoints/10/params"))
+    assert newest(tmp_path, mesh, last=10) is None
 
 
 def test_a_record_that_does_not_fit_stops_before_the_state_is_read(tmp_path, states, mesh):
