@@ -1,6 +1,7 @@
 """Whole runs as a user starts them: real processes, real kills, real mistakes."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -56,10 +57,15 @@ def undisturbed(place):
 
 
 def kill_when(place, run, phase, step, number=signal.SIGKILL):
-    """Starts a run, sends it a signal when the phase has recorded the step and saved one, and
+    """`disturb` with a signal."""
+    return disturb(place, run, phase, step, lambda process: process.send_signal(number))
+
+
+def disturb(place, run, phase, step, act, *bindings, before=()):
+    """Starts a run, does something when the phase has recorded the step and saved one, and
     returns its exit code and what it said of errors."""
     process = subprocess.Popen(
-        train_command(place, run),
+        [*before, *train_command(place, run, *bindings)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -72,7 +78,7 @@ def kill_when(place, run, phase, step, number=signal.SIGKILL):
             break
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)
-    process.send_signal(number)
+    act(process)
     _, said = process.communicate(timeout=100)
     return process.returncode, said
 
@@ -190,6 +196,25 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(place):
             assert json.loads((folder / "record/metadata").read_text())["data"]["step"] > 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_lost_permission_is_one_line_and_the_run_continues_when_it_is_back(place, undisturbed):
+    saved = place / "locked/code/checkpoints"
+    # Root may write anywhere, unless it gives that right up.
+    as_others = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    code, said = disturb(
+        place, "locked", "code", 4, lambda process: saved.chmod(0o500), before=as_others
+    )
+    assert code == 2, said
+    (line,) = said.strip().splitlines()
+    assert line.startswith(f"codellama-jax: error: {saved}") and "no permission" in line
+    saved.chmod(0o700)
+    done = train(place, "locked")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"code: continues from step \d+", done.stdout)
+    (_, expected), (_, got) = parameters(undisturbed / "long"), parameters(place / "locked/long")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize(
