@@ -8,6 +8,10 @@ pipeline, with three changes, so that text is text and comes back as it was:
   - The implicit leading space is put there by us. Metaspace and ByteLevel leave it out before a
     text that begins with a space; SentencePiece does not, and only so are "x" and " x" two texts.
   - Ids are decoded as bytes. The library's decoders lose whole characters beside a cut one.
+
+Some byte-level files lack bytes that their training text never held (SmolLM's lack some controls
+and first bytes of unassigned characters), and the library drops what they cannot spell. Such
+characters are read as U+FFFD, so that a loss is seen.
 """
 
 import hashlib
@@ -23,6 +27,7 @@ from codellama_jax.text.vocabulary import SENTINELS, STEP, Vocabulary, place_sen
 # 2, Llama 3, Gemma, DeepSeek and GPT-2, whose one token is both.
 _BOS = ("<s>", "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>", "<|endoftext|>")
 _EOS = ("</s>", "<|end_of_text|>", "<eos>", "<｜end▁of▁sentence｜>", "<|endoftext|>")
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _NESTED = ("normalizers", "pretokenizers", "decoders")
 # Every byte that UTF-8 can hold, and spaces and line breaks where a pipeline may drop them.
@@ -76,9 +81,11 @@ class TokenizersVocabulary(Vocabulary):
             self._bytes[i] = spell(name)
         for token in plain:
             self._bytes[token["id"]] = token["content"].encode()
+        self._unspelt = _unspelt(values, textual)
+        probe = self._spellable(_PROBE)
         if (
-            self.decode(self.encode(_PROBE)) != _PROBE
-            or self.decode_infix(self.encode_infix(_PROBE)) != _PROBE
+            self.decode(self.encode(_PROBE)) != probe
+            or self.decode_infix(self.encode_infix(_PROBE)) != probe
         ):
             raise UserError(
                 "this tokenizer changes or loses text: choose a byte-level one or one with byte"
@@ -89,7 +96,7 @@ class TokenizersVocabulary(Vocabulary):
         return self.encode_infix(self._spaced_text(text))
 
     def encode_infix(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._tokenizer.encode(self._spellable(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
         """`encode` of many texts; with more than one thread, on those of the library's own pool.
@@ -98,7 +105,7 @@ class TokenizersVocabulary(Vocabulary):
         """
         if threads == 1:
             return [self.encode(text) for text in texts]
-        spaced = [self._spaced_text(text) for text in texts]
+        spaced = [self._spellable(self._spaced_text(text)) for text in texts]
         batch = self._tokenizer.encode_batch_fast(spaced, add_special_tokens=False)
         return [encoding.ids for encoding in batch]
 
@@ -121,6 +128,13 @@ class TokenizersVocabulary(Vocabulary):
 
     def _spaced_text(self, text: str) -> str:
         return f" {text}" if self._leading_space and text else text
+
+    def _spellable(self, text: str) -> str:
+        """The text with U+FFFD for each character that the file has not all bytes of."""
+        lacks = self._unspelt
+        if lacks is None or not lacks.search(text.encode()):
+            return text
+        return "".join(_UNKNOWN if lacks.search(sign.encode()) else sign for sign in text)
 
 
 def _parse(model: bytes) -> dict[str, Any]:
@@ -206,6 +220,14 @@ def _speller(values: Mapping[str, Any]) -> Callable[[str], bytes]:
     if any(part["type"] == "ByteLevel" for part in _parts(values.get("decoder"))):
         return _spell_byte_level
     return _spell_metaspace
+
+
+def _unspelt(values: Mapping[str, Any], textual: Mapping[str, int]) -> re.Pattern[bytes] | None:
+    """Matches the bytes that a byte-level file has no piece of; None where it has all."""
+    if _speller(values) is not _spell_byte_level:
+        return None
+    lacking = bytes(byte for sign, byte in _BYTE_OF.items() if sign not in textual)
+    return re.compile(b"[" + re.escape(lacking) + b"]") if lacking else None
 
 
 def _spell_byte_level(name: str) -> bytes:

@@ -308,6 +308,19 @@ def test_file_is_kept_as_it_is(tmp_path):
     assert find_tokenizer(tmp_path).name == "tokenizer.model"
 
 
+def test_characters_that_a_file_lacks_bytes_of_are_seen_to_be_lost():
+    values = json.loads(byte_level_tokenizer())
+    for sign in "\u0104\xf1":  # bytes 0x04 and 0xF1
+        del values["model"]["vocab"][sign]
+    v = Vocabulary.parse(json.dumps(values).encode())
+    text = "a\x04 b\U00040011\n\x05é"
+    lost = "a\ufffd b\ufffd\n\x05é"
+    assert v.decode(v.encode(text)) == v.decode_infix(v.encode_infix(text)) == lost
+    assert v.encode_batch([text, text], threads=2) == [v.encode(text)] * 2
+    plain = "def f(x):\n    return 'ä€😀'\n"
+    assert v.decode(v.encode(plain)) == plain
+
+
 def test_merges_as_they_were_written_before():
     values = json.loads(byte_level_tokenizer())
     values["model"]["merges"] = [" ".join(pair) for pair in values["model"]["merges"]]
