@@ -48,14 +48,18 @@ def tokenizer_of(path: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
 
 
-def prompts(problems: str, count: int, samples: int) -> list[str]:
-    """Problems spread evenly over the file, each as often as it is sampled."""
+def records(problems: str, count: int) -> list[dict[str, Any]]:
+    """Problems spread evenly over a file of HumanEval's format, or the one in a folder."""
     path = Path(problems)
     path = next(path.glob("*.jsonl.gz")) if path.is_dir() else path
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        texts = [json.loads(line)["prompt"] for line in lines]
-    chosen = texts[:: max(1, len(texts) // count)][:count]
-    return [text for text in chosen for _ in range(samples)]
+        found = [json.loads(line) for line in lines]
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def prompts(problems: str, count: int, samples: int) -> list[str]:
+    """Prompts of problems, each as often as it is sampled."""
+    return [one["prompt"] for one in records(problems, count) for _ in range(samples)]
 
 
 def load_ours(path: Path, dtype: str, cache: str | None) -> tuple[Any, Any]:
