@@ -97,7 +97,6 @@ def _rates(
     generate: Callable[[int, int], Any], batch: int, clock: Callable[[], float]
 ) -> dict[str, float]:
     """Tokens/s of `generate(batch, tokens)`, the better of two turns."""
-    generate(batch, 1)
     generate(batch, 1 + STEPS)
     seconds = {}
     for tokens in (1, 1 + STEPS):
@@ -142,7 +141,8 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
             temperature=TEMPERATURE, top_p=TOP_P, max_new_tokens=LONGEST, stop=STOPS
         )
         texts = prompts(arguments.problems, arguments.count, arguments.samples)
-        requests = [Request(v.encode(text), [v.eos_id], v.decode_infix) for text in texts]
+        ends = [tokenizer.eos_token_id]
+        requests = [Request(v.encode(text), ends, v.decode_infix) for text in texts]
 
         def work() -> int:
             return sum(len(answer.ids) for answer in answers(model, requests, sampling))
@@ -193,7 +193,7 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
                     new = model.generate(
                         **rows, do_sample=True, temperature=TEMPERATURE, top_p=TOP_P, top_k=0,
                         max_new_tokens=LONGEST, stop_strings=list(STOPS), tokenizer=tokenizer,
-                        pad_token_id=tokenizer.pad_token_id,
+                        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
                     )[:, rows["input_ids"].shape[1] :]  # fmt: skip
                     count += int((new != tokenizer.pad_token_id).sum())
                 return count

@@ -4,11 +4,12 @@ import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from codellama_jax.data import pack
 from codellama_jax.model import LlamaConfig, Params, Rope, apply, split_rope
+
+_AT_ONCE = 1024  # tokens; the logits of 100,000 over 32,000 ids would be 13 GB
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -24,13 +25,12 @@ def _row_losses(
     """Losses in nats (B, S) of predicting the targets; everything is int32 (B, S)."""
     hidden = apply(config, params, "hidden", inputs, positions, segment_ids, rope)
 
-    def losses(part: tuple[jax.Array, jax.Array]) -> jax.Array:
-        hidden_row, target_row = part
-        logits = apply(config, params, "logits", hidden_row)
-        chosen = jnp.take_along_axis(logits, target_row[:, None], axis=-1)[:, 0]
-        return jax.nn.logsumexp(logits, axis=-1) - chosen
+    def loss(token: tuple[jax.Array, jax.Array]) -> jax.Array:
+        logits = apply(config, params, "logits", token[0])
+        return jax.nn.logsumexp(logits) - logits[token[1]]
 
-    return jax.lax.map(losses, (hidden, targets))  # a row's logits at a time
+    tokens = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+    return jax.lax.map(loss, tokens, batch_size=_AT_ONCE).reshape(targets.shape)
 
 
 def token_losses(

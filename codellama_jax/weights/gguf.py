@@ -8,6 +8,7 @@ import numpy as np
 
 from codellama_jax.errors import UserError
 from codellama_jax.model import LlamaConfig
+from codellama_jax.text import find_tokenizer
 from codellama_jax.weights.layout import Tensor
 from codellama_jax.weights.names import GGUF
 from codellama_jax.weights.source import WeightSource
@@ -56,7 +57,7 @@ def open_gguf(path: str | Path) -> WeightSource:
         places=GGUF,
         shapes=shapes,
         tensors=tensors,
-        tokenizer=None,
+        tokenizer=find_tokenizer(path.parent),
         length=_value(path, reader, "llama.context_length", 0) or None,
     )
 

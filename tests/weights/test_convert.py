@@ -155,6 +155,9 @@ def test_gguf(tmp_path):
     config, params, path = GGUF_CONFIG, random_params(GGUF_CONFIG), tmp_path / "model.gguf"
     write_gguf(path, config, params)
     source = open_weights(path)
+    assert source.tokenizer is None
+    (tmp_path / "tokenizer.json").write_bytes(b"{}")
+    assert open_weights(path).tokenizer == tmp_path / "tokenizer.json"
     assert replace(source.config, dtype="float32") == replace(config, head_dim=32)
     read = load_source(source, source.config, make_mesh(fsdp=8))
     for ours, theirs in zip(jax.tree.leaves(read), jax.tree.leaves(params)):
