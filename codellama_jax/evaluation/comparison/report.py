@@ -76,6 +76,7 @@ def results_text(result: Mapping[str, Any]) -> str:
 
 def _table(models: Sequence[Evaluated], paper: Mapping[str, Any]) -> Table:
     rows: dict[tuple[str, str], dict[str, Cell]] = {}
+    items: dict[tuple[str, str], dict[str, None]] = {}  # ordered
     for model in models:
         for name, result in model.results.items():
             benchmark, _, temperature = name.rpartition("-t")
@@ -85,6 +86,7 @@ def _table(models: Sequence[Evaluated], paper: Mapping[str, Any]) -> Table:
                     at = f" at T {temperature}" if benchmark else ""
                     cell = Cell(_shown(metric, m["value"]), _interval(metric, m) + at)
                     own[model.name] = cell
+                    items.setdefault((benchmark or name, metric), {})[f"{m['items']:,}"] = None
     for row in paper.values():
         for benchmark, metrics in row.items():
             if any(key[0] == benchmark for key in rows):
@@ -92,15 +94,16 @@ def _table(models: Sequence[Evaluated], paper: Mapping[str, Any]) -> Table:
                     rows.setdefault((benchmark, metric), {})
     empty = Cell("–")
     return Table(
-        "Mean over a benchmark's problems, below it the 95 % interval by bootstrap over them and"
+        "Mean over a benchmark's items, below it the 95 % interval by bootstrap over them and"
         " the temperature (of several the lowest, and the highest for pass@k above 1); the paper's"
         " figures, from arXiv 2308.12950, have none.",
-        [("benchmark", ""), ("metric", ""), *((m.name, "") for m in models),
+        [("benchmark", ""), ("metric", ""), ("items", ""), *((m.name, "") for m in models),
          *((name, "paper") for name in paper)],
         [
             [
                 Cell(benchmark),
                 Cell(metric),
+                Cell(" or ".join(items.get((benchmark, metric), "–"))),
                 *(own.get(model.name, empty) for model in models),
                 *(_paper_cell(row, benchmark, metric) for row in paper.values()),
             ]
