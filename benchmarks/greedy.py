@@ -51,8 +51,7 @@ def main() -> None:
     tune_host()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(given.model) if given.model else model_file(Path(folder))
-        backend = tokenizer_of(path).backend_tokenizer
-        v = Vocabulary.parse(backend.to_str().encode())
+        _, v = tokenizer_of(path)
         problems = records(given.problems, given.count)
         prompts = [[v.bos_id, *v.encode(problem["prompt"])] for problem in problems]
         if given.samples:
