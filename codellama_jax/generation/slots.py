@@ -28,6 +28,7 @@ from codellama_jax.model import (
     laid_out,
     merge_caches,
     step,
+    write_part,
 )
 
 
@@ -126,11 +127,8 @@ def place(
       slot, token, length, request: int32; the token is the prompt's last.
     """
 
-    def copy(rows: jax.Array, row: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice(rows, row, (slot, *(0,) * (rows.ndim - 1)))
-
     return Slots(
-        laid_out(jax.tree.map(copy, slots.cache, prompt)),
+        laid_out(jax.tree.map(lambda rows, row: write_part(rows, row, slot), slots.cache, prompt)),
         slots.token.at[slot].set(token),
         slots.length.at[slot].set(length),
         slots.request.at[slot].set(request),

@@ -7,6 +7,7 @@ from codellama_jax.model.cache import (
     empty_cache,
     laid_out,
     merge_caches,
+    write_part,
 )
 from codellama_jax.model.config import LlamaConfig, replace
 from codellama_jax.model.decoding import (
@@ -57,4 +58,5 @@ __all__ = [
     "split_rope",
     "step",
     "weight_gradient",
+    "write_part",
 ]

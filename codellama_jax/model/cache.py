@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from codellama_jax.model.config import LlamaConfig
-from codellama_jax.parallel import constrain
+from codellama_jax.parallel import constrain, mesh_platform
 
 CacheDtype = Literal["auto", "float32", "bfloat16", "int8"]
 
@@ -78,7 +78,7 @@ def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, at: jax.Arr
 
 def merge_caches(cache: KVCache, recent: KVCache, at: jax.Array) -> KVCache:
     """The cache with all columns of `recent` from column `at`, int32 (B,), on."""
-    return tuple(_write(whole, part, at) for whole, part in zip(cache, recent))
+    return _write(cache, recent, at)
 
 
 def cached_attention(q: jax.Array, parts: Sequence[tuple[LayerCache, jax.Array]]) -> jax.Array:
@@ -125,14 +125,36 @@ def _values(weights: jax.Array, cache: LayerCache, dtype: jnp.dtype) -> jax.Arra
     )
 
 
-def _write(cache: LayerCache, new: LayerCache, at: jax.Array) -> LayerCache:
-    def write(rows: jax.Array, new: jax.Array) -> jax.Array:
-        if at.ndim == 0:
-            return jax.lax.dynamic_update_slice_in_dim(rows, new, at, axis=2)
-        update = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=1)
-        return jax.vmap(update)(rows, new, at)
+def write_part(array: jax.Array, part: jax.Array, *start: jax.Array | int) -> jax.Array:
+    """The array with `part` in it from `start` on, which leaves out dimensions that are whole."""
+    start = (*start, *(0,) * (array.ndim - len(start)))
+    if array.dtype != jnp.bfloat16 or mesh_platform() != "cpu":
+        return jax.lax.dynamic_update_slice(array, part, start)
+    # XLA for CPUs would widen the whole array to float32 and narrow it again.
+    bits = [jax.lax.bitcast_convert_type(x, jnp.uint16) for x in (array, part)]
+    return jax.lax.bitcast_convert_type(jax.lax.dynamic_update_slice(*bits, start), jnp.bfloat16)
 
-    return jax.tree.map(write, cache, new)
+
+def _write(cache: Any, new: Any, at: jax.Array) -> Any:
+    """Caches with all columns of others from `at` on, int32 (B,), or () where all rows agree."""
+    if at.ndim == 0:
+        return jax.tree.map(lambda rows, part: write_part(rows, part, 0, 0, at), cache, new)
+    if _on_one_cpu():
+
+        def write_row(number: jax.Array, cache: Any) -> Any:
+            row = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, number, 1), new)
+            start = (number, 0, at[number])
+            return jax.tree.map(lambda x, part: write_part(x, part, *start), cache, row)
+
+        # The update below is a scatter, for which XLA copies the cache: ten times as long.
+        return jax.lax.fori_loop(0, at.shape[0], write_row, cache)
+    update = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=1)
+    return jax.tree.map(lambda rows, part: jax.vmap(update)(rows, part, at), cache, new)
+
+
+def _on_one_cpu() -> bool:
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh_platform() == "cpu" and (mesh.empty or mesh.size == 1)
 
 
 def _like(cache: LayerCache, key: jax.Array, value: jax.Array) -> LayerCache:
