@@ -42,10 +42,17 @@ def model_file(folder: Path) -> Path:
         return Path(archive.extract(name, folder))
 
 
-def tokenizer_of(path: Path) -> Any:
+def tokenizer_of(path: Path) -> tuple[Any, Any]:
+    """transformers' tokenizer, padding on the left, and our vocabulary of the same file."""
     import transformers
 
-    return transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    from codellama_jax.text import Vocabulary
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    v = Vocabulary.parse(tokenizer.backend_tokenizer.to_str().encode())
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.eos_token = v.piece(v.eos_id)
+    return tokenizer, v
 
 
 def records(problems: str, count: int) -> list[dict[str, Any]]:
@@ -118,7 +125,6 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from codellama_jax.generation import Engine, Model, Request, Sampling, answers
-    from codellama_jax.text import Vocabulary
 
     ids = np.random.default_rng(0).integers(100, 40_000, (64, PROMPT)).tolist()
     results: dict[str, Any] = {}
@@ -130,22 +136,18 @@ def ours(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
         results[f"batch {batch}"] = _rates(generate, batch, CLOCKS[arguments.one_core])
     if arguments.problems:
-        tokenizer = tokenizer_of(path)
-        model = Model(
-            config, params, Vocabulary.parse(tokenizer.backend_tokenizer.to_str().encode())
-        )
-        v = model.vocabulary
+        _, v = tokenizer_of(path)
+        model = Model(config, params, v)
         gin.bind_parameter("Engine.batch_size", arguments.work_batch)
         model.engine()
         sampling = Sampling(
             temperature=TEMPERATURE, top_p=TOP_P, max_new_tokens=LONGEST, stop=STOPS
         )
         texts = prompts(arguments.problems, arguments.count, arguments.samples)
-        ends = [tokenizer.eos_token_id]
-        requests = [Request(v.encode(text), ends, v.decode_infix) for text in texts]
+        requests = [Request(v.encode(text), [v.eos_id], v.decode_infix) for text in texts]
 
         def work() -> int:
-            return sum(len(answer.ids) for answer in answers(model, requests, sampling))
+            return sum(len(v.encode(answer.text)) for answer in answers(model, requests, sampling))
 
         results["work"] = _timed_work(work, CLOCKS[arguments.one_core])
     return results
@@ -159,9 +161,7 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
         torch.set_num_threads(1)
     path = Path(arguments.model)
     model = load_theirs(path, dtype)
-    tokenizer = tokenizer_of(path)
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    tokenizer, _ = tokenizer_of(path)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(100, 40_000, (64, PROMPT), generator=generator)
     plain = {"pad_token_id": tokenizer.pad_token_id, "do_sample": False, "eos_token_id": None}
@@ -190,16 +190,30 @@ def theirs(dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
                         return_tensors="pt",
                         padding=True,
                     )
+                    start = rows["input_ids"].shape[1]
                     new = model.generate(
                         **rows, do_sample=True, temperature=TEMPERATURE, top_p=TOP_P, top_k=0,
-                        max_new_tokens=LONGEST, stop_strings=list(STOPS), tokenizer=tokenizer,
+                        max_new_tokens=LONGEST, stopping_criteria=[_stops_behind(tokenizer, start)],
                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-                    )[:, rows["input_ids"].shape[1] :]  # fmt: skip
+                    )[:, start:]  # fmt: skip
                     count += int((new != tokenizer.pad_token_id).sum())
                 return count
 
             results["work"] = _timed_work(work, CLOCKS[arguments.one_core])
     return results
+
+
+def _stops_behind(tokenizer: Any, start: int) -> Callable[..., Any]:
+    """Ends rows whose new text holds a stop. transformers' own stop_strings look at the prompt,
+    too: a fence that opens an answer stops it there, and not here."""
+    import torch
+
+    def ended(ids: Any, scores: Any, **_: Any) -> Any:
+        # One token was added, and no stop has more than sixteen.
+        tails = tokenizer.batch_decode(ids[:, max(start, ids.shape[1] - 17) :])
+        return torch.tensor([any(stop in tail for stop in STOPS) for tail in tails])
+
+    return ended
 
 
 def _timed_work(work: Callable[[], int], clock: Callable[[], float]) -> dict[str, float]:
