@@ -1,11 +1,13 @@
 """Training step on this machine beside transformers with torch: tokens/s, and share of the peak.
 
     python benchmarks/train_step.py [--dtype float32] [--steps 4] [--rows 8] [--length 512]
+        [--maxtext FOLDER]
 
 Model: 58 million parameters (8 layers of width 512, 32,000 ids), AdamW. Each side runs in a process
 of its own, one after the other, several times in turn; the median counts. The peak is that of one
 large matrix product, in the same precision, by the same library. transformers runs as it is and
-compiled; the ratio is to the faster of the two. Where other programs run beside them, compare the
+compiled; the ratio is to the faster of the two. MaxText's own trainer joins in where there is a
+clone of it (benchmarks/maxtext_step.py). Where other programs run beside them, compare the
 tokens of a second of computing on one core, not those of a second by the clock. The last table
 takes our step apart: each part is timed alone, forward and backward. On a CPU without instructions
 for bfloat16 a step of transformers in it takes minutes: give it fewer rows.
@@ -19,6 +21,8 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
+
+from maxtext_step import BEST, maxtext_step
 
 if TYPE_CHECKING:
     from codellama_jax.model import LlamaConfig
@@ -222,6 +226,8 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", metavar="PATH")
+    parser.add_argument("--maxtext", metavar="FOLDER", help="a clone of it, with its .venv")
+    parser.add_argument("--maxtext_settings", nargs="+", default=BEST, metavar="NAME=VALUE")
     parser.add_argument("--side", choices=(*SIDES, "parts"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     rows, length = arguments.rows, arguments.length
@@ -230,9 +236,14 @@ def main() -> None:
         print("RESULT", json.dumps(side(arguments.dtype, arguments.steps, rows, length)))
         return
     found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    if arguments.maxtext:
+        found["MaxText"] = []
     for _ in range(arguments.rounds):
         for side, results in found.items():
-            results.append(_in_a_process(side, arguments))
+            if side == "MaxText":
+                results.append(_of_maxtext(arguments, found["codellama-jax"][-1]["peak"]))
+            else:
+                results.append(_in_a_process(side, arguments))
     table = {
         side: {key: statistics.median(r[key] for r in results) for key in results[0]}
         for side, results in found.items()
@@ -252,6 +263,12 @@ def main() -> None:
             f"{row['flop/s'] / row['peak']:10.0%}{row['tokens/s'] / best:8.2f}"
             f"{row['tokens/core s']:16,.0f}{row['tokens/core s'] / thrifty:8.2f}"
         )
+    if "MaxText" in table:
+        by_clock, by_core = (
+            table["codellama-jax"][key] / table["MaxText"][key]
+            for key in ("tokens/s", "tokens/core s")
+        )
+        print(f"\nours to MaxText's: {by_clock:.2f} by the clock, {by_core:.2f} by core seconds")
     step = rows * length / table["codellama-jax"]["tokens/s"] * 1000
     taken = _in_a_process("parts", arguments)
     taken["the rest"] = step - sum(taken.values())
@@ -261,6 +278,24 @@ def main() -> None:
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump({**table, "parts": taken}, file, indent=1)
+
+
+def _of_maxtext(arguments: argparse.Namespace, peak: float) -> dict[str, float]:
+    """`peak` is that of our matrix product: both are XLA's."""
+    from codellama_jax.model import LlamaConfig
+
+    rows, length = arguments.rows, arguments.length
+    seconds, computed = maxtext_step(
+        arguments.maxtext, SHAPE, arguments.dtype, arguments.steps, rows, length,
+        arguments.maxtext_settings,
+    )  # fmt: skip
+    tokens = rows * length
+    return {
+        "tokens/s": tokens / seconds,
+        "tokens/core s": tokens / computed,
+        "flop/s": LlamaConfig(**SHAPE).flops_per_token(length) * tokens / seconds,
+        "peak": peak,
+    }
 
 
 def _in_a_process(side: str, arguments: argparse.Namespace) -> dict[str, float]:
