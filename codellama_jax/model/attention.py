@@ -9,6 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from codellama_jax.model.flash import block_attention, segment_mask
+
 
 def masked_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
     """Attention of q (B, S, K, G, H) to k, v (B, T, K, H) where mask (B, S, T) is True."""
@@ -40,12 +42,6 @@ def xla_attention(
     return masked_attention(q, k, v, segment_mask(q_segments, k_segments, q_rows))
 
 
-def segment_mask(q_segments: jax.Array, k_segments: jax.Array, q_rows: jax.Array) -> jax.Array:
-    """Who sees whom, bool (B, S, T): earlier tokens of the same segment, and the token itself."""
-    causal = q_rows[:, None] >= jnp.arange(k_segments.shape[1])[None, :]
-    return causal & (q_segments[:, :, None] == k_segments[:, None, :])
-
-
 def blocked_attention(
     q: jax.Array,
     k: jax.Array,
@@ -57,14 +53,15 @@ def blocked_attention(
 ) -> jax.Array:
     """The same, `block` queries at a time.
 
-    A block's scores are recomputed in the backward pass, so memory is linear in S. Queries that
-    stand in rows 0 ... S - 1 (`q_rows` None) are taken in quarters, each against the keys up to its
-    end, which leaves out most of the masked half.
+    A block's scores are recomputed in the backward pass, so memory is linear in S; what it keeps
+    instead has splash's name for its results. Queries that stand in rows 0 ... S - 1 (`q_rows`
+    None) are taken in quarters, each against the keys up to its end, which leaves out most of the
+    masked half.
     """
     length = q.shape[1]
     rows = jnp.arange(length) if q_rows is None else q_rows
     if length <= block:
-        return xla_attention(q, k, v, q_segments, k_segments, rows)
+        return block_attention(q, k, v, q_segments, k_segments, rows)
     quarters = min(_QUARTERS, -(-length // block)) if q_rows is None else 1
     size = -(-length // quarters // block) * block if quarters > 1 else length
     outputs = []
@@ -91,10 +88,9 @@ def _in_blocks(
     """Blocks of queries one after the other: a loop, as a compiler would overlap unrolled ones."""
     length = q.shape[1]
 
-    @jax.checkpoint
     def attend(part: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         q, segments, rows = part
-        return xla_attention(q, k, v, segments, k_segments, rows)
+        return block_attention(q, k, v, segments, k_segments, rows)
 
     if length <= block:
         return attend((q, q_segments, q_rows))

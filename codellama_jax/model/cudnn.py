@@ -10,7 +10,7 @@ size.
 import jax
 import jax.numpy as jnp
 
-from codellama_jax.model.attention import segment_mask
+from codellama_jax.model.flash import segment_mask
 
 
 def cudnn_attention(

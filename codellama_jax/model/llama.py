@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.fusing import unfused
 from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
-from codellama_jax.model.products import product
+from codellama_jax.model.products import gated, product, scaled
 from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
 from codellama_jax.model.splash import RESULT
 from codellama_jax.parallel import constrain
@@ -56,7 +56,7 @@ def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
     """Root-mean-square norm: normalised in float32, cast, then multiplied by the weight."""
     x = x.astype(jnp.float32)
     x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
-    return x.astype(weight.dtype) * weight
+    return scaled(x.astype(weight.dtype), weight)
 
 
 class RMSNorm(nnx.Module):
@@ -108,7 +108,7 @@ class MLP(nnx.Module):
         gate = unfused(product("BSD,DF->BSF", x, self.gate[...]))
         up = unfused(product("BSD,DF->BSF", x, self.up[...]))
         gate, up = checkpoint_name(gate, "gate"), checkpoint_name(up, "up")
-        hidden = constrain(jax.nn.silu(gate) * up, "batch", "sequence", "ffn")
+        hidden = constrain(gated(gate, up), "batch", "sequence", "ffn")
         return product("BSF,FD->BSD", hidden, self.down[...])
 
 

@@ -134,7 +134,7 @@ def _local(
     elif name == "cudnn":
         out = cudnn_attention(q, k, v, q_segments, k_segments, rows, stand_in=platform != "gpu")
     else:
-        out = blocked_attention(q, k, v, q_segments, k_segments, q_rows, block)
+        return blocked_attention(q, k, v, q_segments, k_segments, q_rows, block)
     return checkpoint_name(out, RESULT)
 
 

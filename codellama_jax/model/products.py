@@ -1,4 +1,4 @@
-"""Products of activations with weights, in the one form in which a CPU is fast in bfloat16.
+"""Products, in the one form in which a CPU is fast in bfloat16, and what stands between them.
 
 XLA multiplies bfloat16 with the CPU's own instructions (AVX512_BF16, AMX) only where the result is
 float32 and the left operand's summed dimension is its last in memory. It widens the operands of any
@@ -25,11 +25,73 @@ def product(spec: str, x: jax.Array, weight: jax.Array) -> jax.Array:
 
 def weight_gradient(spec: str, x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The einsum of activations and a product's gradient over their rows, float32."""
-    mesh = jax.sharding.get_abstract_mesh()
-    # XLA would gather what several devices share to lay it out.
-    if _widened(x) and (mesh.empty or mesh.size == 1):
+    if _widened(x) and _on_one_cpu():
         spec, x = _summed_last(spec, x)
     return jnp.einsum(spec, x, gradient, preferred_element_type=jnp.float32)
+
+
+def laid_out(x: jax.Array) -> jax.Array:
+    """x, copied on a CPU so that it lies in memory in the order of its axes.
+
+    XLA would take a transposition into the product that reads it, at a third of the speed (jaxlib
+    0.10.2: 2.6 against 0.95 ms for attention's scores, 0.13 GFLOP on a core of Zen 4).
+    """
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim)))) if _on_one_cpu() else x
+
+
+def scaled(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """x (..., D) times weight (D), of one dtype.
+
+    On a CPU in bfloat16 the weight's gradient is summed in float32: nine times faster than XLA's
+    own sum of bfloat16, and closer.
+    """
+    return _scaled(x, weight) if _widened(x) else x * weight
+
+
+@jax.custom_vjp
+def _scaled(x: jax.Array, weight: jax.Array) -> jax.Array:
+    return x * weight
+
+
+def _scaled_backward(operands, gradient):  # noqa: ANN001, ANN202
+    x, weight = operands
+    terms = x.astype(jnp.float32) * gradient.astype(jnp.float32)
+    to_weight = jnp.sum(terms, axis=tuple(range(x.ndim - 1)))
+    return gradient * weight, to_weight.astype(weight.dtype)
+
+
+_scaled.defvjp(lambda x, weight: (x * weight, (x, weight)), _scaled_backward)
+
+
+def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
+    """silu(gate) * up, of one shape and dtype.
+
+    On a CPU in bfloat16 it is rounded once, where XLA rounds after every operation, with
+    instructions that take longer than the operation.
+    """
+    return _gated(gate, up) if _widened(gate) else jax.nn.silu(gate) * up
+
+
+@jax.custom_vjp
+def _gated(gate: jax.Array, up: jax.Array) -> jax.Array:
+    return (jax.nn.silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)).astype(gate.dtype)
+
+
+def _gated_backward(operands, gradient):  # noqa: ANN001, ANN202
+    gate, up, gradient = (x.astype(jnp.float32) for x in (*operands, gradient))
+    share = jax.nn.sigmoid(gate)
+    to_gate = gradient * up * share * (1 + gate * (1 - share))
+    dtype = operands[0].dtype
+    return to_gate.astype(dtype), (gradient * gate * share).astype(dtype)
+
+
+_gated.defvjp(lambda gate, up: (_gated(gate, up), (gate, up)), _gated_backward)
+
+
+def _on_one_cpu() -> bool:
+    mesh = jax.sharding.get_abstract_mesh()
+    # XLA would gather what several devices share to lay it out.
+    return mesh_platform() == "cpu" and (mesh.empty or mesh.size == 1)
 
 
 def _widened(x: jax.Array) -> bool:
@@ -63,5 +125,4 @@ def _summed_last(spec: str, x: jax.Array) -> tuple[str, jax.Array]:
     of_x, rest = spec.split(",")
     out = rest.split("->")[1]
     order = sorted(range(x.ndim), key=lambda n: of_x[n] not in out)
-    x = with_layout_constraint(x.transpose(order), Layout(tuple(range(x.ndim))))
-    return f"{''.join(of_x[n] for n in order)},{rest}", x
+    return f"{''.join(of_x[n] for n in order)},{rest}", laid_out(x.transpose(order))

@@ -89,6 +89,7 @@ def plain():
         {"remat": "full"},
         {"remat": "dots"},
         {"remat": "projections"},
+        {"remat": "projections_offloaded"},
         {"attention_block": 9},
         {"attention_block": 10, "remat": "full", "scan_unroll": 2},
     ],

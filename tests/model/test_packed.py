@@ -60,6 +60,28 @@ def test_kernels_agree(arrays, expected, kernel):
     agree(results(lambda *a: packed_attention(*a, config), *arrays), expected)
 
 
+def test_bfloat16_blocks_are_as_near_to_float32_as_whole_scores(arrays, expected):
+    *inputs, segments, weight = arrays
+    rounded = [jnp.asarray(x, jnp.bfloat16) for x in inputs]
+    exact = results(
+        lambda q, k, v, s: xla_attention(q, k, v, s, s, jnp.arange(S)),
+        *(x.astype(jnp.float32) for x in rounded),
+        segments,
+        weight,
+    )
+
+    def distances(kernel):
+        config = tiny(attention=kernel, attention_block=128)
+        found = results(lambda *a: packed_attention(*a, config), *rounded, segments, weight)
+        return [
+            np.linalg.norm(np.float32(ours) - theirs) / np.linalg.norm(theirs)
+            for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(exact))
+        ]
+
+    for ours, plain in zip(distances("blocked"), distances("xla")):
+        assert ours < 1.25 * plain and plain < 5e-3
+
+
 MESHES = {
     "context 2": {"fsdp": 2, "context": 2, "tensor": 2},
     "context 4": {"fsdp": 1, "context": 4, "tensor": 2},

@@ -8,6 +8,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from codellama_jax.model import product, weight_gradient
+from codellama_jax.model.products import gated, scaled
 from codellama_jax.parallel import make_mesh
 
 CASES = [
@@ -48,6 +49,34 @@ def test_bfloat16_products_are_exact_but_for_rounding_the_result(spec, x_shape, 
     assert to_weight.dtype == jnp.float32
     exact = np.einsum(f"{of_x},{out}->{of_weight}", wide[0], to)
     np.testing.assert_allclose(to_weight, exact, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "plain", "shapes"),
+    [
+        (scaled, lambda x, weight: x * weight, [(4, 8, 16), (16,)]),
+        (gated, lambda gate, up: jax.nn.silu(gate) * up, [(4, 8, 16), (4, 8, 16)]),
+    ],
+    ids=["scaled", "gated"],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_what_stands_between_products_is_rounded_once(function, plain, shapes, dtype):
+    random = np.random.default_rng(0)
+    operands = [jnp.asarray(random.normal(size=shape), dtype) for shape in shapes]
+    cotangent = jnp.asarray(random.normal(size=shapes[0]), dtype)
+
+    def both_ways(function, *operands):
+        out, backward = jax.vjp(function, *operands[:2])
+        return out, *backward(operands[2])
+
+    found = jax.jit(lambda *all: both_ways(function, *all))(*operands, cotangent)
+    wide = [x.astype(jnp.float32) for x in (*operands, cotangent)]
+    exact = jax.jit(lambda *all: both_ways(plain, *all))(*wide)
+    for ours, theirs in zip(found, exact):
+        assert ours.dtype == dtype
+        # A unit in the last place of eight bits is at most 2^-7; half of it is rounding.
+        tolerance = 2**-8 if dtype == jnp.bfloat16 else 1e-6
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=tolerance, atol=1e-6)
 
 
 @pytest.mark.parametrize(("spec", "x_shape", "weight_shape"), CASES)
