@@ -18,6 +18,7 @@ from codellama_jax.model.cache import KVCache, cached_attention, write_cache
 from codellama_jax.model.config import LlamaConfig
 from codellama_jax.model.functional import Params, param_shapes
 from codellama_jax.model.llama import rms_norm
+from codellama_jax.model.products import gated
 from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
 
 DecodingParams = dict[str, Any]
@@ -166,8 +167,8 @@ def _run(
         output = weights["output"].reshape(attended.shape[-1], -1)
         x = x + _product("BSA,AD->BSD", attended, output)
         inputs = rms_norm(x, weights["mlp_norm"], config.norm_eps)
-        gated = _product("BSD,DCF->BSCF", inputs, weights["gate_up"])
-        hidden = jax.nn.silu(gated[:, :, 0]) * gated[:, :, 1]
+        pair = _product("BSD,DCF->BSCF", inputs, weights["gate_up"])
+        hidden = gated(pair[:, :, 0], pair[:, :, 1])
         x = x + _product("BSF,FD->BSD", hidden, weights["down"])
     return rms_norm(x, params["norm"], config.norm_eps)
 
