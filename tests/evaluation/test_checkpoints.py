@@ -79,6 +79,7 @@ def test_checkpoints_are_asked_scored_compared_and_not_asked_again(checkpoints, 
     page = (output / "report.html").read_text()
     for text in ("33.5 %", "Code Llama 7B", "pass@2", "vaderSentiment", "<svg", "first", "second"):
         assert text in page
+    assert "mathdefault" not in page  # matplotlib's own labels of powers, which nothing sets here
     assert json.loads((output / "report.json").read_text())["checkpoints"].keys() == {
         "first",
         "second",
@@ -132,3 +133,18 @@ def test_the_papers_row_is_known_by_name():
         assert benchmarks.keys() <= {*BENCHMARKS, "multipl_e"}
     with pytest.raises(UserError, match="no row 'GPT': take one of Llama 2 7B"):
         published_rows(["GPT"])
+
+
+def test_holes_are_drawn_by_their_spans():
+    from codellama_jax.evaluation.comparison.plots import by_length
+    from codellama_jax.evaluation.comparison.results import Evaluated
+
+    spans = [
+        {"from": start, "items": items, "exact match": 0.25, "pass@1": 0.5}
+        for start, items in ((1, 30), (20, 70))
+    ]
+    results = {"single_line_psm-t0": {"by_length": spans}}
+    models = [Evaluated("one", "#2f5d8a", "", results), Evaluated("other", "#c06528", "", {})]
+    svg = by_length(models, ["single_line_psm-t0"], "lengths", "by length")
+    for text in ("1 to 19", "30 holes", "20 on", "70 holes", "one pass@1", "other exact match"):
+        assert text in svg

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codellama_jax.model import decoding_logits, decoding_params, empty_cache, extend, replace
+from codellama_jax.model import (
+    decoding_logits,
+    decoding_params,
+    empty_cache,
+    extend,
+    merge_caches,
+    replace,
+    write_part,
+)
 
 from .reference import logits, random_params, random_tokens, tiny
 
@@ -84,3 +92,35 @@ def test_cache_has_the_compute_dtype_and_kv_heads_only():
     assert len(cache) == CONFIG.num_layers
     assert cache[0].key.shape == cache[0].value.shape == (3, 2, 7, 8)
     assert cache[0].key.dtype == cache[0].value.dtype == jnp.bfloat16
+
+
+def filled(generator, rows, length, dtype):
+    """A cache of small random whole numbers, which every dtype holds."""
+    empty = empty_cache(CONFIG, rows, length, dtype)
+    return jax.tree.map(lambda x: jnp.array(generator.integers(-9, 9, x.shape), x.dtype), empty)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_columns_come_to_each_rows_own_place(dtype):
+    generator = np.random.default_rng(0)
+    cache, recent = (filled(generator, 3, length, dtype) for length in (8, 2))
+    at = [0, 3, 6]
+    expected = [np.array(x) for x in jax.tree.leaves(cache)]
+    for whole, part in zip(expected, jax.tree.leaves(recent)):
+        for row, column in enumerate(at):
+            whole[row, :, column : column + 2] = np.asarray(part)[row]
+    merged = jax.jit(merge_caches)(cache, recent, jnp.array(at))
+    assert jax.tree.structure(merged) == jax.tree.structure(cache)
+    for found, whole in zip(jax.tree.leaves(merged), expected):
+        np.testing.assert_array_equal(np.asarray(found), whole)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_a_row_is_written_by_itself(dtype):
+    generator = np.random.default_rng(1)
+    cache, row = filled(generator, 3, 8, dtype), filled(generator, 1, 4, dtype)
+    for whole, part in zip(jax.tree.leaves(cache), jax.tree.leaves(row)):
+        found = np.asarray(jax.jit(write_part)(whole, part, 2))
+        expected = np.array(whole)
+        expected[2, :, :4] = np.asarray(part)[0]
+        np.testing.assert_array_equal(found, expected)
