@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from codellama_jax.model.config import LlamaConfig
-from codellama_jax.parallel import constrain, mesh_platform
+from codellama_jax.parallel import constrain, mesh_platform, on_one_cpu
 
 CacheDtype = Literal["auto", "float32", "bfloat16", "int8"]
 
@@ -139,7 +139,7 @@ def _write(cache: Any, new: Any, at: jax.Array) -> Any:
     """Caches with all columns of others from `at` on, int32 (B,), or () where all rows agree."""
     if at.ndim == 0:
         return jax.tree.map(lambda rows, part: write_part(rows, part, 0, 0, at), cache, new)
-    if _on_one_cpu():
+    if on_one_cpu():
 
         def write_row(number: jax.Array, cache: Any) -> Any:
             row = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, number, 1), new)
@@ -150,11 +150,6 @@ def _write(cache: Any, new: Any, at: jax.Array) -> Any:
         return jax.lax.fori_loop(0, at.shape[0], write_row, cache)
     update = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=1)
     return jax.tree.map(lambda rows, part: jax.vmap(update)(rows, part, at), cache, new)
-
-
-def _on_one_cpu() -> bool:
-    mesh = jax.sharding.get_abstract_mesh()
-    return mesh_platform() == "cpu" and (mesh.empty or mesh.size == 1)
 
 
 def _like(cache: LayerCache, key: jax.Array, value: jax.Array) -> LayerCache:

@@ -113,3 +113,9 @@ def mesh_platform() -> str:
     if mesh.empty or mesh.abstract_device is None:
         return jax.default_backend()
     return mesh.abstract_device.platform
+
+
+def on_one_cpu() -> bool:
+    """Whether a program is for one CPU device, so that forms which only it needs cost no gather."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh_platform() == "cpu" and (mesh.empty or mesh.size == 1)
