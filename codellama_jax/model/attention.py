@@ -8,8 +8,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from codellama_jax.model.flash import block_attention, segment_mask
+from codellama_jax.model.splash import RESULT
 
 
 def masked_attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
@@ -88,12 +90,16 @@ def _in_blocks(
     """Blocks of queries one after the other: a loop, as a compiler would overlap unrolled ones."""
     length = q.shape[1]
 
+    if length <= block:
+        return block_attention(q, k, v, q_segments, k_segments, q_rows)
+
+    # In a loop in a layer that is computed anew, `block_attention` would keep the keys or the
+    # values of every turn: memory that grows with the square of the length.
+    @jax.checkpoint
     def attend(part: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         q, segments, rows = part
-        return block_attention(q, k, v, segments, k_segments, rows)
+        return xla_attention(q, k, v, segments, k_segments, rows)
 
-    if length <= block:
-        return attend((q, q_segments, q_rows))
     count, padding = -(-length // block), -length % block
     q = jnp.pad(q, ((0, 0), (0, padding), (0, 0), (0, 0), (0, 0)))
     q_segments = jnp.pad(q_segments, ((0, 0), (0, padding)))
@@ -104,4 +110,5 @@ def _in_blocks(
         q_rows.reshape(count, block),
     )
     out = jnp.moveaxis(jax.lax.map(attend, parts), 0, 1)
-    return out.reshape(out.shape[0], -1, *out.shape[3:])[:, :length]
+    out = out.reshape(out.shape[0], -1, *out.shape[3:])[:, :length]
+    return checkpoint_name(out, RESULT)
