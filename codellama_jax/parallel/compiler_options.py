@@ -13,7 +13,7 @@ Options = Mapping[str, str]
 # A fusion may take 16 of a core's 128 MiB of vector memory by default; with more, products take
 # larger tiles. A weight's gradient of 7B on v5e takes 8.35, 8.01 and 7.9 ms at 16, 32 and 96 MiB
 # (7.5 at the peak), but generating code for the last takes many times as long (libtpu 0.0.42,
-# docs/planning.md). That of v5p is what MaxText's runs take for large dense models.
+# docs/planning.md).
 _VECTOR_MEMORY = "xla_tpu_scoped_vmem_limit_kib"
 
 # Gathers beside compute, which v5e has without being asked (MaxText's "CF_FOR_ALL_GATHER").
@@ -29,7 +29,7 @@ _ASYNCHRONOUS_GATHERS = dict.fromkeys(
 )
 _DEFAULTS: dict[str, Options] = {
     "v5e": {_VECTOR_MEMORY: "32768"},
-    "v5p": {_VECTOR_MEMORY: "65536", **_ASYNCHRONOUS_GATHERS},
+    "v5p": {_VECTOR_MEMORY: "32768", **_ASYNCHRONOUS_GATHERS},
 }
 
 

@@ -34,7 +34,7 @@ def mesh_of(name):
 
 def test_each_chip_has_its_own():
     assert compiler_options(mesh_of("v5e-4")) == {LIMIT: "32768"}
-    assert compiler_options(mesh_of("v5p-8"))[LIMIT] == "65536"
+    assert compiler_options(mesh_of("v5p-8"))[LIMIT] == "32768"
     assert compiler_options(make_mesh(devices=jax.devices()[:1])) == {}
 
 
