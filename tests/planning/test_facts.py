@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Collectives of 1 MiB and more by loop: "" is outside of any, "micro-batch" runs once for each,
 # "forward" and "backward" once a layer; the loop of the loss has none. Seven weights are gathered
-# for each pass over a layer. All-to-alls are the embedding's alone: devices hold some of its columns
-# and exchange those of their tokens. The context axis adds keys and values, gathered forward,
-# reduced backward.
+# for each pass over a layer. All-to-alls are the embedding's alone: devices hold some of its
+# columns and exchange those of their tokens. The context axis adds keys and values, gathered
+# forward, reduced backward.
 FACTS = {
     "7b code": (
         "7b", "v5e-256", "code",
