@@ -28,7 +28,8 @@ def test_without_remat_nothing_fits(size, slice_name):
     try:
         with gin.config_scope("code"):
             case = case_of(phase, found, found.devices(), exact=False)
-            kept = dataclasses.replace(case, config=replace(case.config, remat="none"))
+            config = replace(case.config, remat="none")
+            kept = dataclasses.replace(case, config=config, micro_batches=1)
             limit = found.generation.device_bytes
             assert surely_too_large(kept, limit) and not surely_too_large(case, limit)
             answer = kept.compiled(Programs(None))
