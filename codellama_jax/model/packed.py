@@ -125,10 +125,13 @@ def _local(
             for x in (k, v, segment_ids)
         )
         q_rows = jnp.asarray(order).reshape(-1, q.shape[1])[jax.lax.axis_index("context")]
-    if name == "splash":
-        return splash_attention(q, k, v, q_segments, k_segments, kernel)
-    q = checkpoint_name(q, "query")
     rows = jnp.arange(q.shape[1]) if q_rows is None else q_rows
+    if name == "splash":
+        interpret = platform != "tpu"
+        return splash_attention(
+            q, k, v, q_segments, k_segments, rows, kernel, block, interpret=interpret
+        )
+    q = checkpoint_name(q, "query")
     if name == "xla":
         out = xla_attention(q, k, v, q_segments, k_segments, rows)
     elif name == "cudnn":

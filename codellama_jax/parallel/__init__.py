@@ -7,6 +7,7 @@ from codellama_jax.parallel.mesh import AXES, make_mesh
 from codellama_jax.parallel.rules import (
     axis_rules,
     constrain,
+    mesh_chip,
     mesh_platform,
     named_sharding,
     on_one_cpu,
@@ -29,6 +30,7 @@ __all__ = [
     "is_first",
     "losing_hosts",
     "make_mesh",
+    "mesh_chip",
     "mesh_platform",
     "on_one_cpu",
     "named_sharding",

@@ -7,7 +7,7 @@ NVIDIA gives "with sparsity" is halved.
 
 import dataclasses
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Torus:
       dimensions: of the torus of chips; each has two links a chip.
       link_bandwidth: bytes/s of one link in one direction.
       network_bandwidth: bytes/s a chip sends to other slices, through its host's network cards.
+      vector_memory: bytes, of one core, on the chip.
     """
 
     clock: float
     dimensions: int
     link_bandwidth: float
     network_bandwidth: float
+    vector_memory: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,26 +61,27 @@ _NVIDIA = "https://www.nvidia.com/en-us/data-center/"
 # units of 128, v5e 4 of 128, v6e 4 of 256, 7x 8 of 256). Links are the documents' bandwidth "per
 # chip, bidirectional" over links and directions; a chip's part of the network is its pod's over
 # its chips. The networks of v4 and 7x are assumed to be those of v5p and v6e.
+# Vector memory is what JAX says of a chip (`pltpu.get_tpu_info_for_chip`).
 CHIPS = (
     Chip(
         "v4", ("TPU v4",), 275e12, 32 * GIB, 1200e9, f"{_TPU}v4",
-        torus=Torus(1.05e9, 3, 50e9, 6.25e9),
+        torus=Torus(1.05e9, 3, 50e9, 6.25e9, 16 * MIB),
     ),
     Chip(
         "v5e", ("TPU v5 lite", "TPU v5e"), 197e12, 16 * GIB, 819e9, f"{_TPU}v5e",
-        torus=Torus(1.5e9, 2, 50e9, 3.125e9),
+        torus=Torus(1.5e9, 2, 50e9, 3.125e9, 128 * MIB),
     ),
     Chip(
         "v5p", ("TPU v5", "TPU v5p"), 459e12, 95 * GIB, 2765e9, f"{_TPU}v5p",
-        torus=Torus(1.75e9, 3, 100e9, 6.25e9),
+        torus=Torus(1.75e9, 3, 100e9, 6.25e9, 64 * MIB),
     ),
     Chip(
         "v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * GIB, 1638e9, f"{_TPU}v6e",
-        torus=Torus(1.75e9, 2, 100e9, 12.5e9),
+        torus=Torus(1.75e9, 2, 100e9, 12.5e9, 128 * MIB),
     ),
     Chip(
         "7x", ("TPU7x",), 2307e12, 192 * GIB, 7380e9, f"{_TPU}tpu7x", devices=2,
-        torus=Torus(2.2e9, 3, 100e9, 12.5e9),
+        torus=Torus(2.2e9, 3, 100e9, 12.5e9, 64 * MIB),
     ),
     Chip(
         "A100-40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"),

@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from codellama_jax.errors import UserError
+from codellama_jax.parallel.chips import Chip, chip_of
 from codellama_jax.parallel.mesh import AXES
 
 # "embed" is the width of a parameter, "width" that of an activation: parameters are sharded over
@@ -113,6 +114,14 @@ def mesh_platform() -> str:
     if mesh.empty or mesh.abstract_device is None:
         return jax.default_backend()
     return mesh.abstract_device.platform
+
+
+def mesh_chip() -> Chip | None:
+    """The chip of the mesh of `jax.set_mesh`, or this machine's; None for one not in the table."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.abstract_device is None:
+        return chip_of(jax.devices()[0].device_kind)
+    return chip_of(mesh.abstract_device.device_kind)
 
 
 def on_one_cpu() -> bool:

@@ -42,3 +42,4 @@ def test_tpus_agree_with_what_jax_knows_of_them():
         cores = version.num_physical_tensor_cores_per_chip
         assert chip.bf16_flops == pytest.approx(info.bf16_ops_per_second * cores, rel=0.01)
         assert chip.memory_bytes == pytest.approx(info.hbm_capacity_bytes * cores, rel=0.02)
+        assert chip.torus.vector_memory == info.vmem_capacity_bytes
