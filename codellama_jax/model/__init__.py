@@ -21,6 +21,7 @@ from codellama_jax.model.decoding import (
 )
 from codellama_jax.model.describe import describe, describe_layout
 from codellama_jax.model.functional import Params, apply, init_params, param_axes, param_shapes
+from codellama_jax.model.fusing import together
 from codellama_jax.model.packed import context_shards
 from codellama_jax.model.products import product, weight_gradient
 from codellama_jax.model.rope import Rope, split_rope
@@ -57,6 +58,7 @@ __all__ = [
     "sized_config",
     "split_rope",
     "step",
+    "together",
     "weight_gradient",
     "write_part",
 ]

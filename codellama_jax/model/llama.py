@@ -14,7 +14,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from codellama_jax.model.config import LlamaConfig
-from codellama_jax.model.fusing import unfused
+from codellama_jax.model.fusing import unfused, unfused_gradient
 from codellama_jax.model.packed import balanced_order, context_shards, packed_attention
 from codellama_jax.model.products import gated, product, scaled
 from codellama_jax.model.rope import Rope, apply_rope, rope_of, rope_table
@@ -105,11 +105,11 @@ class MLP(nnx.Module):
         self.down = _weight(rngs, config, ("ffn", "embed"), (f, d), f)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        gate = unfused(product("BSD,DF->BSF", x, self.gate[...]))
-        up = unfused(product("BSD,DF->BSF", x, self.up[...]))
+        gate = unfused_gradient(product("BSD,DF->BSF", x, self.gate[...]))
+        up = unfused_gradient(product("BSD,DF->BSF", x, self.up[...]))
         gate, up = checkpoint_name(gate, "gate"), checkpoint_name(up, "up")
         hidden = constrain(gated(gate, up), "batch", "sequence", "ffn")
-        return product("BSF,FD->BSD", hidden, self.down[...])
+        return product("BSF,FD->BSD", hidden, self.down[...], weight_first=True)
 
 
 class Block(nnx.Module):

@@ -13,14 +13,19 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
+from codellama_jax.model.fusing import together
 from codellama_jax.parallel import mesh_platform, on_one_cpu
 
 
-def product(spec: str, x: jax.Array, weight: jax.Array) -> jax.Array:
-    """The einsum of activations and a weight, which is read in x's dtype; in that dtype."""
+def product(spec: str, x: jax.Array, weight: jax.Array, weight_first: bool = False) -> jax.Array:
+    """The einsum of activations and a weight, which is read in x's dtype; in that dtype.
+
+    `weight_first` has a TPU compute the weight's gradient before that of x, whose room it frees.
+    """
     if _widened(x):
         return _product(spec, x, weight)
-    return jnp.einsum(spec, x, weight.astype(x.dtype))
+    multiply = _weight_first if weight_first and mesh_platform() == "tpu" else jnp.einsum
+    return multiply(spec, x, weight.astype(x.dtype))
 
 
 def weight_gradient(spec: str, x: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -112,6 +117,24 @@ def _backward(spec, operands, gradient):  # noqa: ANN001, ANN202
 
 
 _product.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _weight_first(spec: str, x: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.einsum(spec, x, weight)
+
+
+def _weight_first_backward(spec, operands, gradient):  # noqa: ANN001, ANN202
+    x, weight = operands
+    (to_weight,) = jax.linear_transpose(lambda w: jnp.einsum(spec, x, w), weight)(gradient)
+    gradient, to_weight = together(gradient, to_weight)
+    (to_x,) = jax.linear_transpose(lambda x: jnp.einsum(spec, x, weight), x)(gradient)
+    return to_x, to_weight
+
+
+_weight_first.defvjp(
+    lambda spec, x, weight: (_weight_first(spec, x, weight), (x, weight)), _weight_first_backward
+)
 
 
 def _summed_last(spec: str, x: jax.Array) -> tuple[str, jax.Array]:

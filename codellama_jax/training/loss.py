@@ -19,6 +19,7 @@ from codellama_jax.model import (
     apply,
     context_shards,
     product,
+    together,
     weight_gradient,
 )
 from codellama_jax.parallel import constrain, partition_spec
@@ -125,7 +126,9 @@ def _chunked(
     if not with_gradients:
         return outputs, None
     head_gradient = constrain(jnp.sum(head_gradient, axis=(0, 1)), "embed", "vocab")
-    return outputs, (_joined(hidden_gradient, shape[1]), head_gradient.astype(head.dtype))
+    # The layers' backward pass waits for the sum, or every device would hold its share throughout.
+    gradients = together(_joined(hidden_gradient, shape[1]), head_gradient.astype(head.dtype))
+    return outputs, gradients
 
 
 def _batch_shards() -> int:
