@@ -7,7 +7,7 @@ import gin
 
 from codellama_jax.errors import UserError, check_fields
 
-RematPolicy = Literal["none", "full", "dots", "projections", "projections_offloaded"]
+RematPolicy = Literal["none", "full", "attention", "dots", "projections", "projections_offloaded"]
 AttentionKernel = Literal["auto", "xla", "blocked", "splash", "cudnn"]
 RopeScaling = Literal["none", "linear", "yarn"]
 
@@ -33,10 +33,10 @@ class LlamaConfig:
       dtype: of activations and matrix products; norms, rotary angles, softmax and logits are
         float32 whatever it says.
       param_dtype: of the parameters.
-      remat: what a layer's backward pass computes anew: nothing ("none"), everything ("full"),
-        what lies between weight products and attention ("dots"), that and attention's output
-        product ("projections"), or what the latter keeps is kept in the host's memory
-        ("projections_offloaded").
+      remat: what a layer's backward pass computes anew: nothing ("none"), everything ("full"), all
+        but attention itself ("attention"), what lies between weight products and attention
+        ("dots"), that and attention's output product ("projections"), or what the latter keeps is
+        kept in the host's memory ("projections_offloaded").
       scan_unroll: layers unrolled in one turn of the scan over layers; L on a CPU, where a loop
         costs more than a longer program, 1 on TPU, where it compiles L times faster.
       attention: kernel of packed rows: "xla" holds the scores of all pairs, "blocked" those of a

@@ -26,6 +26,7 @@ from codellama_jax.parallel import constrain
 _PROJECTIONS = ("query", "key", "value", RESULT, "gate", "up")
 _REMAT: dict[str, Any] = {
     "full": jax.checkpoint_policies.nothing_saveable,
+    "attention": jax.checkpoint_policies.save_only_these_names(RESULT),
     "dots": jax.checkpoint_policies.save_only_these_names(*_PROJECTIONS, "output"),
     "projections": jax.checkpoint_policies.save_only_these_names(*_PROJECTIONS),
     "projections_offloaded": jax.checkpoint_policies.save_and_offload_only_these_names(

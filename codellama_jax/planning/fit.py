@@ -14,7 +14,7 @@ from codellama_jax.planning.compile import Compiled, OutOfMemory, Programs
 from codellama_jax.planning.held import totals
 
 # What a layer's backward pass recomputes, the least first.
-REMATS = ("none", "dots", "projections", "projections_offloaded", "full")
+REMATS = ("none", "dots", "projections", "projections_offloaded", "attention", "full")
 
 
 def largest(case: Case, count: int = 8) -> list[dict[str, Any]]:

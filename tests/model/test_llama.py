@@ -87,6 +87,7 @@ def plain():
     "changes",
     [
         {"remat": "full"},
+        {"remat": "attention"},
         {"remat": "dots"},
         {"remat": "projections"},
         {"remat": "projections_offloaded"},

@@ -52,7 +52,7 @@ def test_the_identity_is_the_programs():
     assert case(data=2, fsdp=1).identity["program"] != case().identity["program"]
 
 
-@pytest.mark.parametrize("remat", ["none", "projections", "full"])
+@pytest.mark.parametrize("remat", ["none", "projections", "attention", "full"])
 def test_what_a_step_keeps(remat):
     kept = totals(case(remat).held)
     weights = CONFIG.num_parameters * 4
@@ -65,7 +65,10 @@ def test_what_a_step_keeps(remat):
 
 
 def test_less_is_kept_the_more_is_recomputed_and_the_smaller_the_parts():
-    kept = [totals(case(remat).held)["activations"] for remat in ("none", "projections", "full")]
+    kept = [
+        totals(case(remat).held)["activations"]
+        for remat in ("none", "projections", "attention", "full")
+    ]
     assert kept == sorted(kept, reverse=True)
     halved = totals(case("full", micro_batches=2).held)["activations"]
     assert np.isclose(halved, kept[-1] / 2)
