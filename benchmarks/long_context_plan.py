@@ -20,7 +20,7 @@ def main() -> None:
     parser = arguments_of(__doc__)
     parser.add_argument("--sizes", nargs="+", default=list(SLICES), choices=list(SLICES))
     parser.add_argument("--lengths", nargs="+", type=int, default=[16_384, 32_768, 102_400])
-    parser.add_argument("--compiles", type=int, default=1, help="programs for each length")
+    parser.add_argument("--compiles", type=int, default=2, help="programs for each length")
     arguments = parser.parse_args()
     start()
     from codellama_jax.writing import aligned

@@ -1,4 +1,4 @@
-"""Splash attention of JAX and of tokamax, compiled for a TPU that is not here.
+"""Our flash attention, JAX's splash and tokamax's, compiled for a TPU that is not here.
 
     python benchmarks/tpu_attention.py [--lengths 4096 16384] [--blocks 512 1024] [--slice v5e-1]
 
@@ -9,6 +9,7 @@ pairs that the mask leaves whole. Needs libtpu; tokamax's rows appear where it i
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import multiprocessing
@@ -16,10 +17,13 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 HEADS, SIZE = 32, 128
+_FORWARD = ("splash_m?a_fwd_",)
+_BACKWARD = ("splash_m?a_dkv_", "attention_backward")
 
 
 def main() -> None:
@@ -31,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from codellama_jax.writing import aligned
 
-    sides = {"JAX": _of_jax}
+    sides = {"ours": _of_ours, "JAX": _of_jax}
     if importlib.util.find_spec("tokamax"):
         sides["tokamax"] = _of_tokamax
     table = [("kernel", "length", "blocks", "temporary MiB", "beside kernels ms",
@@ -55,7 +59,7 @@ def _compiled(name: str, side: Any, length: int, block: int) -> tuple[str, ...]:
         if process.exitcode:
             raise SystemExit(f"compiling at {length} with blocks of {block} failed")
         found = json.loads((Path(folder) / "found.json").read_text())
-        bundles = [_bundles(Path(folder), kernel) for kernel in ("fwd", "dkv")]
+        bundles = [_bundles(Path(folder), kernels) for kernels in (_FORWARD, _BACKWARD)]
     return (f"{found['temporary'] / 2**20:,.0f}", f"{found['other'] * 1000:.2f}",
             *(" / ".join(f"{n:,}" for n in each) for each in bundles),
             f"{found['seconds']:.0f} s")  # fmt: skip
@@ -76,30 +80,26 @@ def _compile(name: str, side: Any, length: int, block: int, folder: str) -> None
     jax.config.update("jax_platforms", "cpu")
     slice_ = topology(name)
     devices = slice_.devices()
-    kernel, segment_ids = side(length, block)
-    here = jax.sharding.SingleDeviceSharding(devices[0])
+    attend, constants = side(length, block)
+    mesh = make_mesh(devices=devices)
+    here = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def shaped(shape: tuple[int, ...], dtype: Any = jnp.bfloat16) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
-    def total(q, k, v, kernel, segments):
-        def one_row(q, k, v, segments):
-            own = segment_ids(segments, segments)
-            return jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, own)
-
-        out = jax.vmap(one_row)(q * SIZE**-0.5, k, v, segments)
-        return jnp.sum(out.astype(jnp.float32) ** 2)
+    def total(q, k, v, segments, constants):
+        return jnp.sum(attend(q, k, v, segments, constants).astype(jnp.float32) ** 2)
 
     arguments = (
-        shaped((1, HEADS, 1, length, SIZE)),
-        *(shaped((1, HEADS, length, SIZE)),) * 2,
-        jax.tree.map(lambda x: shaped(x.shape, x.dtype), kernel),
+        shaped((1, length, HEADS, 1, SIZE)),
+        *(shaped((1, length, HEADS, SIZE)),) * 2,
         shaped((1, length), jnp.int32),
+        jax.tree.map(lambda x: shaped(x.shape, x.dtype), constants),
     )
-    options = compiler_options(make_mesh(devices=devices))
     began = time.perf_counter()
-    lowered = jax.jit(jax.grad(total, (0, 1, 2))).lower(*arguments)
-    compiled = lowered.compile(compiler_options=options)
+    with jax.set_mesh(mesh):
+        lowered = jax.jit(jax.grad(total, (0, 1, 2))).lower(*arguments)
+    compiled = lowered.compile(compiler_options=compiler_options(mesh))
     seconds = time.perf_counter() - began
     timed = estimate(compiled.as_text(), slice_.chip, slice_.wrap)
     found = {"temporary": compiled.memory_analysis().temp_size_in_bytes,
@@ -107,14 +107,35 @@ def _compile(name: str, side: Any, length: int, block: int, folder: str) -> None
     (Path(folder) / "found.json").write_text(json.dumps(found))
 
 
-def _of_jax(length: int, block: int) -> tuple[Any, Any]:
-    """The kernel of one head as the model has it, and its segment ids."""
+def _of_ours(length: int, block: int) -> tuple[Any, Any]:
+    """Attention as the model has it, in its layout (B, S, K, G, H), and arrays that it needs."""
     import numpy as np
-    from jax.experimental.pallas.ops.tpu.splash_attention import SegmentIds
 
-    from codellama_jax.model.splash import splash_kernel
+    from codellama_jax.model.splash import splash_attention, splash_kernel
 
-    return splash_kernel(np.arange(length), length, 1, block, 1, interpret=False), SegmentIds
+    def attend(q, k, v, segments, constants):
+        kernel, rows = constants
+        return splash_attention(q, k, v, segments, segments, rows, kernel, block, interpret=False)
+
+    rows = np.arange(length, dtype=np.int32)
+    return attend, (splash_kernel(rows, length, 1, block, 1, interpret=False), rows)
+
+
+def _of_jax(length: int, block: int) -> tuple[Any, Any]:
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+    sizes = splash.BlockSizes(
+        block_q=block,
+        block_kv=block,
+        block_kv_compute=block,
+        block_q_dkv=block,
+        block_kv_dkv=block,
+        block_kv_dkv_compute=block,
+        use_fused_bwd_kernel=True,
+    )
+    causal = splash.MultiHeadMask([splash.CausalMask((length, length))])
+    kernel = splash.make_splash_mqa(causal, block_sizes=sizes, head_shards=1, q_seq_shards=1)
+    return functools.partial(_of_kernels, splash.SegmentIds), kernel
 
 
 def _of_tokamax(length: int, block: int) -> tuple[Any, Any]:
@@ -130,12 +151,26 @@ def _of_tokamax(length: int, block: int) -> tuple[Any, Any]:
         dq_reduction_steps=3,
     )
     causal = mask.CausalMask((length, length))
-    return splash.make_splash_mqa(causal, config=config, q_seq_shards=1), splash.SegmentIds
+    kernel = splash.make_splash_mqa(causal, config=config, q_seq_shards=1)
+    return functools.partial(_of_kernels, splash.SegmentIds), kernel
 
 
-def _bundles(folder: Path, kernel: str) -> list[int]:
+def _of_kernels(segment_ids: Any, q: Any, k: Any, v: Any, segments: Any, kernel: Any) -> Any:
+    """Attention in the model's layout by a kernel of one head of one row."""
+    import jax
+
+    def one_row(q, k, v, segments):
+        own = segment_ids(segments, segments)
+        return jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, own)
+
+    q = (q * SIZE**-0.5).transpose(0, 2, 3, 1, 4)
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    return jax.vmap(one_row)(q, k, v, segments).transpose(0, 3, 1, 2, 4)
+
+
+def _bundles(folder: Path, kernels: Sequence[str]) -> list[int]:
     """Bundles of each straight piece with matrix products, in the order of the kernel's program."""
-    (path,) = folder.glob(f"*splash_m?a_{kernel}_*-final_bundles.txt")
+    (path,) = (path for name in kernels for path in folder.glob(f"*{name}*-final_bundles.txt"))
     pieces, length, products = [], 0, 0
     for line in path.read_text().splitlines():
         if not re.match(r"\s*(0x[0-9a-f]+|0)\s", line):

@@ -1,4 +1,7 @@
-"""What hand-written kernels cost, of which the compiler says nothing: JAX's splash attention.
+"""What hand-written kernels cost, of which the compiler says nothing.
+
+Some state their operations, as our backward pass of attention does; those of JAX's splash, its
+forward pass and what other codebases use, are counted here.
 
 Letters: S query rows, T key rows.
 """
@@ -22,7 +25,7 @@ class Kernel:
     """One call of a kernel.
 
     Attributes:
-      name: "splash fwd", "splash dkv", "splash dq", or a name that is not known here.
+      name: "splash fwd", "splash dkv", "splash dq", or the kernel's own.
       flops: of its matrix products, those of masked pairs in computed blocks included; None when
         nothing is known of it.
     """

@@ -43,7 +43,7 @@ def meshes(devices: int, slices: int, rows: int, tensor: int) -> Iterator[dict[s
 
     Args:
       devices: of all slices.
-      slices: along data.
+      slices: along data; or more, where a slice holds several replicas of the model.
       rows: of a batch, or of a micro-batch, which data × fsdp divides.
       tensor: size of that axis.
     """

@@ -7,6 +7,7 @@ says nothing. What the compiler says is kept: a search continues where it was in
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ from codellama_jax.planning.topologies import Topology
 _RECOMPUTED = {"none": 0.0, "dots": 0.0, "projections": 0.05, "projections_offloaded": 0.1,
                "attention": 0.9, "full": 1.0}  # fmt: skip
 
+# Rows of a tile of a TPU's memory (libtpu 0.0.42).
+_TILE = 8
+
 
 @gin.configurable
 def search(
@@ -40,6 +44,7 @@ def search(
     remats: Sequence[str] = REMATS,
     tensors: Sequence[int] = (1, 2, 4, 8),
     contexts: Sequence[int] = (1, 2, 4, 8, 16),
+    replicas: Sequence[int] = (1, 2),
     attention_blocks: Sequence[int] = (512, 1024),
     compiler_options: Sequence[Mapping[str, str]] = (),
 ) -> tuple[Case, list[dict[str, Any]]]:
@@ -53,7 +58,8 @@ def search(
       compiles: programs that are compiled at most, the configured one included, before blocks.
       micro_batches: parts of the batch.
       remats: policies.
-      tensors, contexts: sizes of these axes; data takes the slices and fsdp the rest.
+      tensors, contexts: sizes of these axes.
+      replicas: of the model on a slice, which data takes with the slices; fsdp takes the rest.
       attention_blocks: tried with the best of all that.
       compiler_options: further ones, each tried with the best of all that, and kept by what
         follows where it gains.
@@ -65,7 +71,7 @@ def search(
       UserError: no mesh takes the batch; none fits.
     """
     limit = found.generation.device_bytes
-    grid = list(_cases(case, found, devices, micro_batches, remats, tensors, contexts))
+    grid = list(_cases(case, found, devices, micro_batches, remats, tensors, contexts, replicas))
     if not grid:
         raise UserError(
             f"no mesh of {len(devices)} devices takes {case.phase.batch_size} rows: raise"
@@ -136,19 +142,19 @@ def _cases(
     remats: Sequence[str],
     tensors: Sequence[int],
     contexts: Sequence[int],
+    replicas: Sequence[int],
 ) -> Iterator[Case]:
-    for tensor in tensors:
-        for parts in micro_batches:
-            rows, rest = divmod(case.phase.batch_size, parts)
-            if rest:
+    for tensor, parts, copies in itertools.product(tensors, micro_batches, replicas):
+        rows, rest = divmod(case.phase.batch_size, parts)
+        if rest:
+            continue
+        for sizes in meshes(len(devices), found.slices * copies, rows, tensor):
+            if sizes["context"] not in contexts:
                 continue
-            for sizes in meshes(len(devices), found.slices, rows, tensor):
-                if sizes["context"] not in contexts:
-                    continue
-                mesh = make_mesh(**sizes, devices=devices)
-                for remat in remats:
-                    config = replace(case.config, remat=remat)
-                    yield dataclasses.replace(case, mesh=mesh, config=config, micro_batches=parts)
+            mesh = make_mesh(**sizes, devices=devices)
+            for remat in remats:
+                config = replace(case.config, remat=remat)
+                yield dataclasses.replace(case, mesh=mesh, config=config, micro_batches=parts)
 
 
 def _measured(case: Case, found: Topology, programs: Programs) -> dict[str, Any]:
@@ -178,7 +184,12 @@ def _rough_seconds(case: Case, found: Topology) -> float:
         context - 1
     )
     exchanged = config.num_layers * tokens * 2 * width
-    return max(compute, gathered / link) + exchanged / link
+    seconds = max(compute, gathered / link) + exchanged / link
+    # What was gathered from shards that do not fill the tiles of memory is copied before it is
+    # used; so is its gradient.
+    if config.dim % (_TILE * shards):
+        seconds += 2 * weights / chip.memory_bandwidth
+    return seconds
 
 
 def _setting(row: dict[str, Any]) -> str:

@@ -104,7 +104,7 @@ def test_what_a_step_does(size, slice_name, phase_name, expected):
     found_by = {_part(loop, layers): kinds for loop, kinds in facts.collectives.items()}
     assert found_by == expected
     passes, runs = 2 if case.config.remat == "full" else 1, layers * case.micro_batches
-    assert facts.kernels == {"splash fwd": passes * runs, "splash dkv": runs}
+    assert facts.kernels == {"splash fwd": passes * runs, "attention_backward": runs}
     if phase.sequence_length != case.config.dim:  # or weights would be taken for scores
         assert not facts.squares
 
@@ -131,4 +131,4 @@ def test_the_attention_kernel_runs_once_where_its_results_are_kept():
     case = Case(phase, config, mesh, micro_batches=1)
     answer = case.compiled(Programs(None))
     kernels = facts_of(answer.text, phase.sequence_length).kernels
-    assert kernels == {"splash fwd": 6, "splash dkv": 6}
+    assert kernels == {"splash fwd": 6, "attention_backward": 6}
