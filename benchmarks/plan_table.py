@@ -4,7 +4,7 @@
 
 Ours are Llama 2 7B at 4,096 x 4M tokens, fully sharded, compiled here: on 256 chips of v5e with
 full remat, on 128 of v5p with the weight products saved. A file is what `compiled.as_text()` gives
-for a program of any codebase, after the chip's name. Takes some minutes; compiled once, seconds.
+for a program of any codebase, after the chip's name. PFLOP are of products and kernels. Takes some minutes; compiled once, seconds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def _row(
         yield label
         yield f"{peak / 2**30:.2f}" if peak else "–"
         yield f"{counted / 1e12:.2f}" if counted else "–"
-        yield f"{found.flops / 1e15:.3f}"
+        yield f"{(found.flops + found.kernel_flops) / 1e15:.3f}"
         yield f"{found.bytes / 1e12:.2f}"
         yield f"{found.wire_bytes / 1e9:.1f}"
         for value in (found.matmul, found.other, found.compute, found.kernels, found.exposed,

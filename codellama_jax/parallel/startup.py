@@ -11,6 +11,8 @@ from codellama_jax.errors import UserError
 # How a launcher tells a process its place; JAX itself reads the first.
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
+_INSTALLED_IN = "^.*/(?=codellama_jax/|jax/)"
+
 
 @gin.configurable
 def start_devices(
@@ -42,6 +44,9 @@ def start_devices(
 
     if hosts not in ("auto", "one"):
         raise UserError(f"start_devices.hosts = {hosts!r}: choose 'auto' or 'one'")
+    # Kernels hold the places of their source. By absolute paths a program would be another one
+    # where code or environment lie elsewhere, and what was compiled ahead of time of no use.
+    jax.config.update("jax_hlo_source_file_canonicalization_regex", _INSTALLED_IN)
     if platform:
         jax.config.update("jax_platforms", platform)
     if cpu_devices:

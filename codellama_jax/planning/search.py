@@ -29,6 +29,7 @@ from codellama_jax.planning.topologies import Topology
 _RECOMPUTED = {"none": 0.0, "dots": 0.0, "projections": 0.05, "projections_offloaded": 0.1,
                "attention": 0.9, "full": 1.0}  # fmt: skip
 
+_PRICED = tuple(remat for remat in REMATS if remat != "projections_offloaded")
 # Rows of a tile of a TPU's memory (libtpu 0.0.42).
 _TILE = 8
 
@@ -41,7 +42,7 @@ def search(
     programs: Programs,
     compiles: int = 8,
     micro_batches: Sequence[int] = (1, 2, 4, 8),
-    remats: Sequence[str] = REMATS,
+    remats: Sequence[str] = _PRICED,
     tensors: Sequence[int] = (1, 2, 4, 8),
     contexts: Sequence[int] = (1, 2, 4, 8, 16),
     replicas: Sequence[int] = (1, 2),
@@ -57,7 +58,8 @@ def search(
       programs: compiles.
       compiles: programs that are compiled at most, the configured one included, before blocks.
       micro_batches: parts of the batch.
-      remats: policies.
+      remats: policies. "projections_offloaded" must be asked for, as the estimate leaves out what
+        moves between devices and their host.
       tensors, contexts: sizes of these axes.
       replicas: of the model on a slice, which data takes with the slices; fsdp takes the rest.
       attention_blocks: tried with the best of all that.

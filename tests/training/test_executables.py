@@ -1,6 +1,8 @@
 """A step compiled by one process, loaded by another: the same numbers, or a line says why not."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -105,3 +107,37 @@ def test_an_empty_folder_and_a_torn_file(stored, tmp_path, capsys):
     (tmp_path / whole.name).write_bytes(whole.read_bytes()[:1000])
     assert loaded_step(step, state, PHASE, mesh, tmp_path) is step
     assert "cannot be loaded" in capsys.readouterr().out
+
+
+ELSEWHERE = """
+from codellama_jax.planning.topologies import start_compiler, topology
+start_compiler()
+from codellama_jax.model import LlamaConfig
+from codellama_jax.parallel import make_mesh
+from codellama_jax.planning.case import Case
+from codellama_jax.training import Phase
+config = LlamaConfig(vocab_size=64, dim=256, num_layers=1, num_heads=2, num_kv_heads=1, ffn_dim=64)
+phase = Phase(name="code", mixture="code_llama", steps=3, batch_size=4, sequence_length=256)
+case = Case(phase, config, make_mesh(devices=topology("v5e-4").devices()), micro_batches=1)
+assert "tpu_custom_call" in case.lowered.as_text()
+print(case.identity["program"])
+"""
+
+
+def test_a_program_with_kernels_is_the_same_wherever_the_code_lies(tmp_path):
+    """The machine that compiles need not have the pod's folders."""
+    pytest.importorskip("libtpu", reason="libtpu is not installed: pip install 'libtpu==0.0.42.*'")
+    copied = tmp_path / "other/place"
+    shutil.copytree(helpers.ROOT / "codellama_jax", copied / "codellama_jax")
+    programs = [
+        subprocess.run(
+            [sys.executable, "-c", ELSEWHERE],
+            env={**os.environ, "PYTHONPATH": str(place)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()[-1]
+        for place in (helpers.ROOT, copied)
+    ]
+    assert programs[0] == programs[1] and len(programs[0]) == 64
