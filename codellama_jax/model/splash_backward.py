@@ -19,8 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-NAME = "attention_backward"
-
 # Of vector memory beside the sum of the queries' gradient: at blocks of 1,024 the kernel takes
 # some 14 MiB in bfloat16, 18 in float32.
 _BESIDE = 24 * 2**20
@@ -112,7 +110,7 @@ def attention_gradients(
             vmem_limit_bytes=math.prod(sums[0]) * 4 + _BESIDE,
         ),
         cost_estimate=blocks.cost(batch * heads, size, q.dtype.itemsize),
-        name=NAME,
+        name="attention_backward",
         interpret=interpret,
     )(
         *_pairs(q_segments, k_segments, q_rows, blocks),
