@@ -26,14 +26,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 # "forward" and "backward" once a layer; the loop of the loss has none. Seven weights are gathered
 # for each pass over a layer. All-to-alls are the embedding's alone: devices hold some of its
 # columns and exchange those of their tokens. The context axis adds keys and values, gathered
-# forward, reduced backward.
+# forward, reduced backward; a data axis reduces what was scattered over fsdp once more.
 FACTS = {
     "7b code": (
         "7b", "v5e-256", "code",
         {
-            "": {"all-gather": 1, "all-to-all": 2, "all-reduce": 2},
+            "": {"all-gather": 1},
+            "micro-batch": {"all-gather": 1, "all-to-all": 1, "all-reduce": 2},
             "forward": {"all-gather": 7},
-            "backward": {"all-gather": 7, "all-reduce": 4},
+            "backward": {"all-gather": 7, "all-reduce": 4, "reduce-scatter": 4},
         },
     ),
     "13b code": (
