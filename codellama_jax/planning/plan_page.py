@@ -6,7 +6,14 @@ from typing import Any
 
 from codellama_jax.errors import UserError
 from codellama_jax.pages import rendered
-from codellama_jax.planning.plan_text import WORDS, options_lines, slice_line, summary, tables
+from codellama_jax.planning.plan_text import (
+    WORDS,
+    options_lines,
+    problem_lines,
+    slice_line,
+    summary,
+    tables,
+)
 
 
 def plan_page(result: Mapping[str, Any]) -> str:
@@ -29,7 +36,7 @@ def plan_page(result: Mapping[str, Any]) -> str:
             name=result["topology"]["name"],
             line=slice_line(result["topology"]),
             summary=summary(result),
-            options=options_lines(phases),
+            options=[*options_lines(phases), *problem_lines(result)],
             tables=list(tables(result)),
             figures=figures,
             refused=[phase for phase in phases if not phase["fits"]],

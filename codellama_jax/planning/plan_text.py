@@ -32,7 +32,7 @@ def text_of(result: Planned) -> str:
         lines += ["", f"{name}, the best of {plural(len(rows), 'case')} compiled:"]
         best = next(phase for phase in result["phases"] if phase["name"] == name)
         lines += [f"    {line}" for line in best["settings"]]
-    lines += ["", *WORDS]
+    lines += ["", *problem_lines(result), *WORDS]
     return "\n".join(lines)
 
 
@@ -48,6 +48,11 @@ def slice_line(found: Planned) -> str:
         f" {chip['bf16_flops'] / 1e12:g} TFLOP/s a chip,"
         f" {found['device_bytes'] / GIB:.2f} GiB for a program of a device"
     )
+
+
+def problem_lines(result: Planned) -> list[str]:
+    """What was asked for and is not planned, and why."""
+    return [f"not planned: {problem}" for problem in result["problems"]]
 
 
 def options_lines(phases: list[Planned]) -> list[str]:
@@ -79,8 +84,9 @@ def tables(result: Planned) -> Iterator[tuple[str, Table]]:
     """Title and rows of each table; the first row names the columns."""
     phases = result["phases"]
     fitting = [phase for phase in phases if phase["fits"]]
-    yield "programs", _programs(phases)
-    yield "memory, GiB a device", _memory(phases)
+    if phases:
+        yield "programs", _programs(phases)
+        yield "memory, GiB a device", _memory(phases)
     if fitting:
         yield "a step", _step(fitting)
         yield "work of a step, on one device", _work(fitting)

@@ -32,6 +32,7 @@ _RECOMPUTED = {"none": 0.0, "dots": 0.0, "projections": 0.05, "projections_offlo
 _PRICED = tuple(remat for remat in REMATS if remat != "projections_offloaded")
 # Rows of a tile of a TPU's memory (libtpu 0.0.42).
 _TILE = 8
+_LOOKS = 4
 
 
 @gin.configurable
@@ -57,6 +58,7 @@ def search(
       devices: its devices.
       programs: compiles.
       compiles: programs that are compiled at most, the configured one included, before blocks.
+        Four times as many are looked at, as those that do not fit take seconds.
       micro_batches: parts of the batch.
       remats: policies. "projections_offloaded" must be asked for, as the estimate leaves out what
         moves between devices and their host.
@@ -98,8 +100,9 @@ def search(
     )
     rows: list[tuple[Case, dict[str, Any]]] = []
     others = [each for each in possible if each.described() != case.described()]
-    for each in [case, *others][:compiles]:
-        rows += _looked_at(each, found, programs)
+    for each in [case, *others][: _LOOKS * compiles]:
+        if sum(row["fits"] for _, row in rows) < compiles:
+            rows += _looked_at(each, found, programs)
     if not any(row["fits"] for _, row in rows):
         raise UserError(
             f"none of {len(rows)} cases fits {found.name}: take a larger slice, or raise"

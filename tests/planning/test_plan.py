@@ -78,6 +78,15 @@ def test_out_of_memory_is_an_answer(planned):
     assert "long does not fit" in said and "layers/mlp" in said
 
 
+def test_what_is_not_planned_is_told_with_its_reason(planned):
+    code, said, complained, _ = plan(
+        planned[0], "--topology=v5e-4", "--gin_bindings=make_train_step.micro_batches = 3"
+    )
+    assert code == 2, complained
+    assert "not planned: phase 'code': " in said and "micro_batches = 3" in said
+    assert "programs:" not in said
+
+
 def test_asked_again_nothing_is_compiled(planned):
     _, (*_, first), (*_, again) = planned
     assert all(phase["cached"] for phase in again["phases"])
@@ -98,9 +107,10 @@ def test_what_the_program_does(planned):
     assert answer.cached  # the very program that was planned
     facts = facts_of(answer.text, length=phase.sequence_length, floor=2**12)
     assert facts.collectives == {
-        "": {"all-gather": 2, "all-to-all": 2, "reduce-scatter": 1},
+        "": {"all-gather": 3, "all-to-all": 2, "reduce-scatter": 1},
         "jit(step)/jvp()/while x 2": {"all-gather": 3},  # small weights are gathered together
-        "jit(step)/transpose(jvp())/while x 2": {"all-gather": 3, "all-reduce": 2},
+        # The gradient of `down` is reduced by itself, as it is computed first.
+        "jit(step)/transpose(jvp())/while x 2": {"all-gather": 3, "all-reduce": 3},
     }
     assert not facts.kernels
 
