@@ -68,6 +68,7 @@ def _planned(size: str, length: int, arguments: Any) -> dict[str, Any]:
         f"{name}/Phase.batch_size = {rows}",
         f"{name}/search.compiles = {arguments.compiles}",
         f"{name}/search.attention_blocks = ()",
+        f"{name}/search.tensors = (1, 2)",
     ]  # fmt: skip
     run = f"configs/runs/code_llama_{size}.gin"
     case, found = step_on(SLICES[size], name, [run], [*bindings, *arguments.gin_bindings])
