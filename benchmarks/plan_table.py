@@ -4,7 +4,8 @@
 
 Ours are Llama 2 7B at 4,096 x 4M tokens, fully sharded, compiled here: on 256 chips of v5e with
 full remat, on 128 of v5p with the weight products saved. A file is what `compiled.as_text()` gives
-for a program of any codebase, after the chip's name. PFLOP are of products and kernels. Takes some minutes; compiled once, seconds.
+for a program of any codebase, after the chip's name. PFLOP are of products and kernels. Takes some
+minutes; compiled once, seconds.
 """
 
 from collections.abc import Iterator, Sequence
