@@ -62,11 +62,15 @@ class Group:
     def wait(self, grace: float) -> list[int]:
         """Exit codes of all; after the first failure the others have `grace` seconds to end."""
         deadline = float("inf")
-        while None in (codes := [process.poll() for process in self.processes]):
+        while True:
+            codes = [process.poll() for process in self.processes]
             if deadline == float("inf") and any(codes):
-                index, code = next((i, code) for i, code in enumerate(codes) if code)
+                # Of several since the last look the one that a signal ended: the others lost it.
+                code, index = min((code, i) for i, code in enumerate(codes) if code)
                 _say(f"process {index} of {len(codes)} {_told(code)}")
                 deadline = time.monotonic() + grace
+            if None not in codes:
+                break
             if time.monotonic() > deadline:
                 left = [index for index, code in enumerate(codes) if code is None]
                 _say(f"processes {left} did not end within {grace:.0f} s and are killed")

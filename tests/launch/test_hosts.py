@@ -1,9 +1,11 @@
 """What runs on every host: exit codes, output, signals; and Slurm's script around it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 from stand_ins import ROOT, StandIns
@@ -99,3 +101,16 @@ def test_slurm_has_one_job_a_run(tmp_path):
     other = tools.launch(*words, "--gin_bindings=train.seed = 1")
     assert other.returncode == 2 and "was begun with --gin_bindings [], not" in other.stderr
     assert not [call for call in tools.calls if call.startswith("sbatch")]
+
+
+def test_processes_that_end_at_once_are_told():
+    """Between two looks of the launcher at them."""
+    program = ["sh", "-c", "kill -9 $$"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "launch/local.py", "--restarts=0", "--", *program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert re.search(r"^launch: process [01] of 2 was ended by SIGKILL$", done.stderr, re.M)
+    assert done.returncode != 0
