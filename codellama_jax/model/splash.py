@@ -79,19 +79,9 @@ def splash_attention(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(
-    block: int,
-    interpret: bool,
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
-    q_segments: jax.Array,
-    k_segments: jax.Array,
-    q_rows: jax.Array,
-    kernel: Any,
-) -> jax.Array:
-    """Attention (B, K, G, S, H) of scaled q (B, K, G, S, H) to k, v (B, K, T, H)."""
-    return _forward(block, interpret, q, k, v, q_segments, k_segments, q_rows, kernel)[0]
+def _attend(block: int, interpret: bool, *operands: Any) -> jax.Array:
+    """Attention (B, K, G, S, H) of the operands that `_forward` names."""
+    return _forward(block, interpret, *operands)[0]
 
 
 def _forward(
@@ -105,6 +95,7 @@ def _forward(
     q_rows: jax.Array,
     kernel: Any,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """Attention of scaled q (B, K, G, S, H) to k, v (B, K, T, H), and what its gradient needs."""
     from jax.experimental.pallas.ops.tpu.splash_attention import SegmentIds
 
     def one_row(q: jax.Array, k: jax.Array, v: jax.Array, segments: SegmentIds) -> Any:
