@@ -101,8 +101,9 @@ def search(
     rows: list[tuple[Case, dict[str, Any]]] = []
     others = [each for each in possible if each.described() != case.described()]
     for each in [case, *others][: _LOOKS * compiles]:
-        if sum(row["fits"] for _, row in rows) < compiles:
-            rows += _looked_at(each, found, programs)
+        if sum(row["fits"] for _, row in rows) == compiles:
+            break
+        rows += _looked_at(each, found, programs)
     if not any(row["fits"] for _, row in rows):
         raise UserError(
             f"none of {len(rows)} cases fits {found.name}: take a larger slice, or raise"
