@@ -110,18 +110,19 @@ def mesh_platform() -> str:
 
     The mesh may be of devices that are not on this machine (compiling for a pod).
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.abstract_device is None:
-        return jax.default_backend()
-    return mesh.abstract_device.platform
+    return _mesh_device().platform
 
 
 def mesh_chip() -> Chip | None:
-    """The chip of the mesh of `jax.set_mesh`, or this machine's; None for one not in the table."""
+    """The chip of that mesh, or this machine's; None for one not in the table."""
+    return chip_of(_mesh_device().device_kind)
+
+
+def _mesh_device() -> jax.Device | jax.sharding.AbstractDevice:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.abstract_device is None:
-        return chip_of(jax.devices()[0].device_kind)
-    return chip_of(mesh.abstract_device.device_kind)
+        return jax.devices()[0]
+    return mesh.abstract_device
 
 
 def on_one_cpu() -> bool:
